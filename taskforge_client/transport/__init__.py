@@ -1,0 +1,1 @@
+"""How a client's wishes reach TaskForge: one protocol, several roads."""

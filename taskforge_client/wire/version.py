@@ -1,0 +1,4 @@
+"""The protocol's own number, apart from the packages' versions: what each side speaks and still understands."""
+
+PROTOCOL = 1
+OLDEST_UNDERSTOOD = 1

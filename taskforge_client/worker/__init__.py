@@ -1,0 +1,1 @@
+"""Runs users' functions: the one worker loop, for a tenant's own process and for the server's pool alike."""

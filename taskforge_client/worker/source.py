@@ -1,0 +1,55 @@
+"""Where a worker's jobs come from and where their outcomes go, in wire terms; roads implement it."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from taskforge_client.wire.workers import (
+    ClaimedJob,
+    Fate,
+    Finished,
+    Heartbeat,
+    HeartbeatAnswer,
+    Lease,
+    Registration,
+)
+
+
+class JobSource(Protocol):
+    """One worker incarnation's side of the conversation.
+
+    Every method may raise `taskforge_client.errors.Unreachable`; the caller repeats it: all are safe to repeat.
+    `heartbeat` is a blocking call on a connection of its own, made from a thread that shares nothing with the event
+    loop, so that a busy loop can't starve the lease. The rest is awaited on the loop.
+    """
+
+    async def register(self, registration: Registration) -> Lease:
+        """Open a lease for a new incarnation."""
+        ...
+
+    async def claim(self, limit: int) -> list[ClaimedJob]:
+        """Take up to `limit` ready jobs of the registered queues, at once, possibly none."""
+        ...
+
+    async def wait(self, timeout_seconds: float) -> None:
+        """Return when there may be something to claim (the doorbell rang), a cancellation came, or time is over."""
+        ...
+
+    async def finish(self, outcomes: Sequence[Finished]) -> list[Fate]:
+        """Record how attempts ended, durably, and answer in the same order; repeating a batch is harmless."""
+        ...
+
+    async def release(self, jobs: Sequence[ClaimedJob]) -> None:
+        """Give back claimed jobs that never started; their attempts are not counted."""
+        ...
+
+    def heartbeat(self, beat: Heartbeat) -> HeartbeatAnswer:
+        """Extend the lease (blocking, from the heartbeat thread) and learn of cancellations and drain requests."""
+        ...
+
+    async def resign(self) -> None:
+        """End the lease after everything was finished or released."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        ...
