@@ -1,0 +1,1 @@
+"""TaskForge for applications: define tasks, send jobs, run them in a worker."""

@@ -1,0 +1,1 @@
+"""TaskForge for operators: storage, engine, HTTP face and command line."""
