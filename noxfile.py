@@ -192,7 +192,7 @@ def docs(session: nox.Session) -> None:
     install_packages(session, "docs")
     scratch = Path(session.create_tmp()).resolve() / "site"
     session.run(
-        *("mkdocs", "build", "--strict", "--quiet", "--site-dir", str(scratch)),
+        *("mkdocs", "build", "--strict", "--site-dir", str(scratch)),
         env={"NO_MKDOCS_2_WARNING": "1"},
     )
     session.run("zensical", "build", "--strict", "--clean")
