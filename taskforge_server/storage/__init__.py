@@ -1,0 +1,1 @@
+"""The server's only way to PostgreSQL: the embedded server, pools, statements, migrations."""
