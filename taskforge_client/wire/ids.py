@@ -42,7 +42,9 @@ def encode_number(prefix: str, number: int) -> str:
     The alphabet is Douglas Crockford's base 32 in lower case (no i, l, o, u).
     """
     if not 0 <= number <= _LARGEST:
-        raise MalformedValue("id", f"{number} is outside 0 to 2**63-1", "a number minted by TaskForge")
+        raise MalformedValue(
+            "id", f"{number} is outside 0 to 2**63-1", "a number minted by TaskForge"
+        )
     letters = [_ALPHABET[(number >> (5 * place)) & 31] for place in range(_LENGTH - 1, -1, -1)]
     return prefix + "".join(letters)
 
@@ -55,15 +57,21 @@ def decode_number(prefix: str, text: str) -> int:
     """
     body = text.removeprefix(prefix)
     if not text.startswith(prefix) or len(body) != _LENGTH:
-        raise MalformedValue("id", f"{text!r} is not an id", f"{prefix} and {_LENGTH} letters or digits")
+        raise MalformedValue(
+            "id", f"{text!r} is not an id", f"{prefix} and {_LENGTH} letters or digits"
+        )
     number = 0
     for letter in body.lower():
         digit = _DIGITS.get(letter)
         if digit is None:
-            raise MalformedValue("id", f"{text!r} holds {letter!r}", "letters of the base-32 alphabet")
+            raise MalformedValue(
+                "id", f"{text!r} holds {letter!r}", "letters of the base-32 alphabet"
+            )
         number = number << 5 | digit
     if number > _LARGEST:
-        raise MalformedValue("id", f"{text!r} is larger than any id", f"an id that starts {prefix}0 to {prefix}7")
+        raise MalformedValue(
+            "id", f"{text!r} is larger than any id", f"an id that starts {prefix}0 to {prefix}7"
+        )
     return number
 
 

@@ -48,6 +48,7 @@ class JobOptions:
     meta: dict[str, str] = Factory(dict)
     after: tuple[str, ...] = ()
     on_parent_failure: OnParentFailure = OnParentFailure.CANCEL
+    dead_letters: bool = True
 
 
 @frozen(kw_only=True)

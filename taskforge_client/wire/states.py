@@ -27,7 +27,9 @@ class JobState(Enum):
         return STATE_NUMBERS[self]
 
 
-FINAL_STATES: Final = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED, JobState.DEAD})
+FINAL_STATES: Final = frozenset(
+    {JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED, JobState.DEAD}
+)
 STATE_NUMBERS: Final = {state: number for number, state in enumerate(JobState, start=1)}
 STATES_BY_NUMBER: Final = {number: state for state, number in STATE_NUMBERS.items()}
 

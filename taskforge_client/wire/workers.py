@@ -92,9 +92,14 @@ class Fate(Enum):
 
 @frozen(kw_only=True)
 class Heartbeat:
-    """A worker extends its lease and tells what its running jobs report."""
+    """A worker extends its lease and tells what its running jobs report.
+
+    `running`, given with every sixth beat or so, names all jobs in hand (claimed and not yet finished): whatever storage
+    has under this worker besides is a claim whose answer was lost, and is given back.
+    """
 
     worker: int
+    running: tuple[int, ...] | None = None
     progress: dict[int, Progress] = Factory(dict)
 
 
