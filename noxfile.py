@@ -123,36 +123,40 @@ def cover(session: nox.Session) -> None:
 
 @nox.session
 def wheel(session: nox.Session) -> None:
-    """Build both wheels, install them into a clean environment and run the unit tests there."""
+    """Build both wheels, install them into clean environments and run the unit tests there."""
     install(session, "build")
-    scratch = Path(session.create_tmp()) / "wheel"
+    scratch = Path(session.create_tmp()).resolve() / "wheel"
     shutil.rmtree(scratch, ignore_errors=True)
     dist = scratch / "dist"
     for package in PACKAGES:
         session.run("python", "-m", "build", "--no-isolation", "--outdir", str(dist), package)
         check_wheel_content(session, package, next(dist.glob(f"{package}-*.whl")))
-    wheels = [str(path) for path in sorted(dist.glob("*.whl"))]
+    client, server = (str(next(dist.glob(f"{package}-*.whl"))) for package in PACKAGES)
 
-    python = make_environment(session, scratch / "environment")
-    session.run(
-        python, "-m", "pip", "install", "-q", "--require-hashes", "-r", str(LOCKS / "test.txt")
-    )
-    session.run(python, "-m", "pip", "install", "-q", "--no-deps", "--no-index", *wheels)
-    session.run(python, "-m", "pip", "check")
+    # The client alone must import with nothing but the dependencies that it declares.
+    python = make_environment(session, scratch / "client", "client", client)
+    session.run(python, str(ROOT / "benchmarks" / "footprint.py"), external=True)
 
     # The tests run from a copy, so that only the installed packages can be imported.
+    python = make_environment(session, scratch / "both", "test", client, server)
     tree = scratch / "tree"
     tree.mkdir()
     shutil.copy(ROOT / "pyproject.toml", tree)
     shutil.copytree(ROOT / "tests", tree / "tests", ignore=shutil.ignore_patterns("__pycache__"))
     with session.chdir(tree):
-        session.run(python, "-m", "pytest", *(session.posargs or ["tests/unit"]))
+        session.run(python, "-m", "pytest", *(session.posargs or ["tests/unit"]), external=True)
 
 
-def make_environment(session: nox.Session, folder: Path) -> str:
-    """Make an empty virtual environment with this session's interpreter; return its python."""
+def make_environment(session: nox.Session, folder: Path, lock: str, *wheels: str) -> str:
+    """Make an environment of one lock and these wheels, nothing else; return its python."""
     session.run("python", "-m", "venv", str(folder))
-    return str(folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python"))
+    python = str(folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python"))
+    pip = (python, "-m", "pip", "--quiet")
+    requirements = str(LOCKS / f"{lock}.txt")
+    session.run(*pip, "install", "--require-hashes", "-r", requirements, external=True)
+    session.run(*pip, "install", "--no-deps", "--no-index", *wheels, external=True)
+    session.run(*pip, "check", external=True)
+    return python
 
 
 def check_wheel_content(session: nox.Session, package: str, path: Path) -> None:
@@ -235,6 +239,7 @@ def lock(session: nox.Session) -> None:
     LOCKS.mkdir(parents=True, exist_ok=True)
     run = [*[f"{package}/pyproject.toml" for package in PACKAGES], "--all-extras"]
     groups = {
+        "client": [f"{PACKAGES[0]}/pyproject.toml"],
         "run": [*run, "--group", "backend"],
         "test": [*run, "--group", "backend", "--group", "test"],
         "types": [*run, "--group", "backend", "--group", "types"],

@@ -97,6 +97,12 @@ def test_the_locks_hold_what_the_packages_and_groups_ask_for(lock: str, groups: 
     assert not missing, f"run `nox -s lock`: .ci/locks/{lock}.txt lacks {sorted(missing)}"
 
 
+def test_the_lock_of_the_client_alone_holds_its_dependencies() -> None:
+    asked = {requirement_name(entry) for entry in project("taskforge_client")["dependencies"]}
+    assert asked <= locked("client"), "run `nox -s lock`"
+    assert "psycopg" not in locked("client")
+
+
 @pytest.mark.parametrize("lock", ["lint", "build"])
 def test_the_locks_of_tools_hold_their_group(lock: str) -> None:
     missing = group(lock) - locked(lock)
