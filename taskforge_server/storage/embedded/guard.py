@@ -1,11 +1,13 @@
 """The guard: a small process between its owner and PostgreSQL, run as a script of its own.
 
-It makes the cluster if there is none, starts `postgres` as its child, and stops it when no user of the
-data folder is left, however they went: users are locked files, which the kernel unlocks when a process
-dies. It lives in a session of its own, so that Ctrl-C in a terminal reaches the owner and not the server.
-If the guard itself is killed, the kernel sends PostgreSQL the signal for a fast shutdown (on Linux).
+It makes the cluster if there is none, starts `postgres` as its child, and stops it when no user of
+the data folder is left, however they went: users are locked files, which the kernel unlocks when a
+process dies. It lives in a session of its own, so that Ctrl-C in a terminal reaches the owner and
+not the server. If the guard itself is killed, the kernel sends PostgreSQL the signal for a fast
+shutdown (on Linux).
 
-It imports the standard library only and is told everything by one JSON object on its standard input.
+It imports the standard library only and is told everything by one JSON object on its standard
+input.
 """
 
 from __future__ import annotations
@@ -62,16 +64,6 @@ def _write(path: str, text: str) -> None:
         file.write(text)
 
 
-def _user_arguments(specification: dict[str, Any]) -> dict[str, Any]:
-    if specification["uid"] is None:
-        return {}
-    return {
-        "user": specification["uid"],
-        "group": specification["gid"],
-        "extra_groups": [],
-    }
-
-
 def _make_cluster(specification: dict[str, Any]) -> bool:
     """Run initdb in a passing folder and rename it when it is complete."""
     reading, writing = os.pipe()
@@ -91,8 +83,10 @@ def _make_cluster(specification: dict[str, Any]) -> bool:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            preexec_fn=_before_start(signal.SIGKILL, specification["initdb_name_uid"]),  # noqa: PLW1509
-            **_user_arguments(specification),
+            preexec_fn=_before_start(signal.SIGKILL, specification["initdb_name_uid"]),
+            user=specification["uid"],
+            group=specification["gid"],
+            extra_groups=None if specification["uid"] is None else [],
         )
     finally:
         os.close(reading)
@@ -106,7 +100,7 @@ def _make_cluster(specification: dict[str, Any]) -> bool:
 
 
 def _start(specification: dict[str, Any]) -> subprocess.Popen[bytes]:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
     log = os.open(specification["start_log"], flags, 0o600)
     try:
         return subprocess.Popen(  # noqa: S603  the command comes from our own parent
@@ -116,8 +110,12 @@ def _start(specification: dict[str, Any]) -> subprocess.Popen[bytes]:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            preexec_fn=_before_start(signal.SIGINT, specification["server_name_uid"]),  # noqa: PLW1509
-            **_user_arguments(specification),
+            preexec_fn=_before_start(  # noqa: PLW1509  this process has no threads yet
+                signal.SIGINT, specification["server_name_uid"]
+            ),
+            user=specification["uid"],
+            group=specification["gid"],
+            extra_groups=None if specification["uid"] is None else [],
         )
     finally:
         os.close(log)
@@ -125,7 +123,11 @@ def _start(specification: dict[str, Any]) -> subprocess.Popen[bytes]:
 
 def _stop(server: subprocess.Popen[bytes], stop_seconds: float) -> None:
     """Fast shutdown; when that hangs, an immediate one, and then the end."""
-    for number, seconds in ((signal.SIGINT, stop_seconds), (signal.SIGQUIT, 5), (signal.SIGKILL, 5)):
+    for number, seconds in (
+        (signal.SIGINT, stop_seconds),
+        (signal.SIGQUIT, 5),
+        (signal.SIGKILL, 5),
+    ):
         server.send_signal(number)
         with contextlib.suppress(subprocess.TimeoutExpired):
             server.wait(seconds)
@@ -169,6 +171,8 @@ def _watch_users(specification: dict[str, Any], server: subprocess.Popen[bytes])
 def main() -> int:
     """Make, start and watch one server; return when it has ended."""
     specification = json.load(sys.stdin)
+    if os.fork() > 0:
+        return 0  # the owner waits for this one; the guard itself is nobody's child to reap
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:

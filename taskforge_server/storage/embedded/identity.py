@@ -24,8 +24,9 @@ class ServerIdentity:
     Attributes:
         uid: User id to change to before the programs start; None keeps the caller's.
         gid: Group id that goes with it; None keeps the caller's.
-        initdb_name_uid: Uid that `initdb` shall believe to be, in a user namespace of its own, because
-            the real one has no name in the system's user database; None when no such step is needed.
+        initdb_name_uid: Uid that `initdb` shall believe to be, in a user namespace of its own,
+            because the real one has no name in the system's user database; None when no such step
+            is needed.
         server_name_uid: The same for `postgres`: only for a root that can become nobody else.
     """
 
@@ -43,7 +44,8 @@ class ServerIdentity:
 def server_identity(*, cluster_owner_uid: int | None, run_as: str | int | None) -> ServerIdentity:
     """Decide whom the server runs as.
 
-    The caller, unless that is root: then the owner of the existing cluster, else `run_as`, else `nobody`.
+    The caller, unless that is root: then the owner of the existing cluster, else `run_as`, else
+    `nobody`.
 
     Args:
         cluster_owner_uid: Owner of the cluster's folder, or None when there is none yet.

@@ -15,6 +15,7 @@ from attrs import frozen
 
 _NAMES = frozenset({"postgres", "postmaster"})
 _STATUS_LINE = 8
+_ON_LINUX: bool = bool(sys.platform == "linux")
 
 
 @frozen(kw_only=True)
@@ -24,7 +25,8 @@ class PostmasterFile:
     Attributes:
         pid: Process id of the server.
         port: Its TCP port.
-        status: `starting`, `ready`, `stopping` or `standby`; empty before the server has said anything.
+        status: `starting`, `ready`, `stopping` or `standby`; empty before the server has said
+            anything.
     """
 
     pid: int
@@ -46,8 +48,8 @@ def read_postmaster_file(cluster: Path) -> PostmasterFile | None:
 
 
 def serves(pid: int, cluster: Path) -> bool:
-    """Whether process `pid` is a PostgreSQL process of this cluster, not a stranger with its old number."""
-    if sys.platform == "linux":
+    """Whether process `pid` belongs to this cluster, and is no stranger with a re-used number."""
+    if _ON_LINUX:
         process = Path("/proc") / str(pid)
         with contextlib.suppress(OSError):
             return (process / "comm").read_text().strip() in _NAMES and os.path.samestat(
@@ -61,9 +63,9 @@ def serves(pid: int, cluster: Path) -> bool:
 
 
 def left_processes(cluster: Path) -> Iterator[int]:
-    """Process ids of this cluster's server processes, orphaned backends included (those on Linux only)."""
+    """Process ids of this cluster's server; orphaned backends are found on Linux only."""
     noted = read_postmaster_file(cluster)
-    if sys.platform != "linux":
+    if not _ON_LINUX:
         if noted is not None and serves(noted.pid, cluster):
             yield noted.pid
         return

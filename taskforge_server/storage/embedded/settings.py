@@ -1,7 +1,7 @@
 """Settings of the embedded PostgreSQL: a small server on a developer's or a single machine.
 
-Nothing here trades durability for speed: `fsync`, `full_page_writes` and `synchronous_commit` stay on.
-It does not hold settings of single tables or roles; migrations do that.
+Nothing here trades durability for speed: `fsync`, `full_page_writes` and `synchronous_commit` stay
+on. It does not hold settings of single tables or roles; migrations do that.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ DEFAULT_SETTINGS: Mapping[str, str] = {
     # Memory is touched only when used, so an idle server stays small.
     "shared_buffers": "256MB",
     "max_connections": "100",
-    # Few, spread checkpoints: a full page is logged after each, which costs a queue more than its rows.
+    # Few, spread checkpoints: a full page is logged after each, which costs a queue more than its
+    # rows.
     "max_wal_size": "2GB",
     "min_wal_size": "128MB",
     "checkpoint_timeout": "15min",
