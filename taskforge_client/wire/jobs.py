@@ -10,6 +10,7 @@ from taskforge_client.wire.policies import RetryPolicy, UniquePolicy
 from taskforge_client.wire.states import JobState, OnParentFailure
 
 DEFAULT_QUEUE = "default"
+EXPIRED = "EXPIRED"  # the reason of a job that was cancelled because it was not started in time
 
 
 class Encoding(Enum):
@@ -32,7 +33,8 @@ class JobOptions:
     """How a job is to be run; unset fields leave the choice to the task's decorator or to the server.
 
     `delay_seconds` and `run_at` exclude each other. `after` holds ids of jobs that must end first.
-    `meta` is free text by name, shown but never interpreted.
+    `meta` is free text by name, shown but never interpreted. `retry` travels with the job and overrules the task's own
+    policy; `max_attempts` alone tells storage the budget of a policy that stays with the task (so a job costs no more).
     """
 
     queue: str = DEFAULT_QUEUE
@@ -42,6 +44,7 @@ class JobOptions:
     expires_seconds: float | None = None
     timeout_seconds: float | None = None
     retry: RetryPolicy | None = None
+    max_attempts: int | None = None
     key: str | None = None
     unique: UniquePolicy | None = None
     tags: tuple[str, ...] = ()

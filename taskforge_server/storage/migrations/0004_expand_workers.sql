@@ -74,7 +74,7 @@ declare
     v_floors bigint[];
 begin
     if not exists (select from taskforge.worker w where w.id = p_worker and w.expires_at > clock_timestamp()) then
-        raise exception 'worker % holds no lease', p_worker using errcode = 'TF409';
+        raise exception 'worker % holds no lease', p_worker using errcode = 'TF498';
     end if;
     select array_agg(l.queue_id), array_agg(l.priority), array_agg(l.floor) into v_queues, v_priorities, v_floors
     from (

@@ -30,39 +30,38 @@ begin
     return v_queue;
 end $$;
 
--- Up to 1,024 jobs that use no feature beyond a queue, a priority and a retry budget, in one statement.
+-- Jobs that use no feature beyond a queue, a priority and a retry budget, in one statement. The caller brings the numbers
+-- (reserve_blocks), so a call whose answer was lost is repeated by asking which of them exist.
 create function taskforge.enqueue_plain(
-    p_project int, p_queues int[], p_priorities smallint[], p_max_attempts smallint[], p_timeouts_ms int[], p_flags smallint[],
-    p_encodings smallint[], p_tasks text[], p_payloads bytea[]) returns bigint
+    p_project int, p_jobs bigint[], p_queues int[], p_priorities smallint[], p_max_attempts smallint[], p_timeouts_ms int[],
+    p_flags smallint[], p_encodings smallint[], p_tasks text[], p_payloads bytea[]) returns void
 language plpgsql
 set enable_hashjoin = off set enable_mergejoin = off set jit = off set plan_cache_mode = force_generic_plan
 as $$
 declare
-    v_base bigint := taskforge.mint();
     v_now bigint := taskforge.now_us();
 begin
     with asked as (
-        select * from unnest(p_queues, p_priorities, p_max_attempts, p_timeouts_ms, p_flags, p_encodings, p_tasks, p_payloads)
-            with ordinality a (queue_id, priority, max_attempts, timeout_ms, flags, encoding, task, payload, place)),
+        select * from unnest(p_jobs, p_queues, p_priorities, p_max_attempts, p_timeouts_ms, p_flags, p_encodings, p_tasks, p_payloads)
+            with ordinality a (id, queue_id, priority, max_attempts, timeout_ms, flags, encoding, task, payload, place)),
     bodies as (
         insert into taskforge.job
             (id, project_id, queue_id, priority, max_attempts, timeout_ms, encoding, on_parent_failure, task, payload)
-        select v_base + place - 1, p_project, queue_id, priority, max_attempts, timeout_ms, encoding, 0, task, payload from asked)
+        select id, p_project, queue_id, priority, max_attempts, timeout_ms, encoding, 0, task, payload from asked)
     insert into taskforge.ready (ord, job_id, queue_id, priority, attempt, max_attempts, flags)
-    select v_now + place, v_base + place - 1, queue_id, priority, 0, max_attempts, flags from asked;
-    return v_base;
+    select v_now + place, id, queue_id, priority, 0, max_attempts, flags from asked;
 end $$;
 
 -- One job with any of the features. `p_options` may hold: delay_ms, run_at, expires_ms, key, unique_key (hex), unique_ms, tags, meta,
 -- retry, after (numbers), on_parent_failure (0 cancel, 1 run anyway), fire_at, schedule_id.
--- Answers the job's number and whether it stood there before; SQLSTATE TF409 when the key names another request, TF404 for an unknown parent.
+-- `p_job` is a number the caller holds, or null. Answers the job's number and whether it stood there before; SQLSTATE TF409 when the key names another request, TF404 for an unknown parent.
 create function taskforge.enqueue_one(
-    p_project int, p_queue int, p_priority smallint, p_max_attempts smallint, p_timeout_ms int, p_flags smallint,
+    p_project int, p_job bigint, p_queue int, p_priority smallint, p_max_attempts smallint, p_timeout_ms int, p_flags smallint,
     p_encoding smallint, p_task text, p_payload bytea, p_options jsonb)
 returns table (job_id bigint, deduplicated boolean)
 language plpgsql as $$
 declare
-    v_job bigint := taskforge.mint();
+    v_job bigint := coalesce(p_job, taskforge.mint());
     v_flags smallint := p_flags;
     v_run_at timestamptz := coalesce((p_options ->> 'run_at')::timestamptz,
         clock_timestamp() + make_interval(secs => (p_options ->> 'delay_ms')::double precision / 1000));
@@ -75,6 +74,14 @@ declare
     v_held bigint;
     v_waits boolean := false;
 begin
+    if p_job is not null and exists (select from taskforge.job j where j.id = p_job) then
+        -- An earlier call stored it, and its answer was lost.
+        job_id := p_job;
+        deduplicated := false;
+        return next;
+        return;
+    end if;
+
     if v_key is not null then
         v_fingerprint := sha256(convert_to(p_task, 'UTF8') || '\x00'::bytea || p_payload);
         insert into taskforge.job_key as k (project_id, key, job_id, fingerprint) values (p_project, v_key, v_job, v_fingerprint)
@@ -281,7 +288,7 @@ begin
         raise exception 'job % has not failed, died or been cancelled; only such a job can be run again',
             taskforge.number_text('job_', p_job) using errcode = 'TF410';
     end if;
-    select e.job_id into v_new from taskforge.enqueue_one(p_project, v_old.queue_id, v_old.priority, v_old.max_attempts,
+    select e.job_id into v_new from taskforge.enqueue_one(p_project, null, v_old.queue_id, v_old.priority, v_old.max_attempts,
         v_old.timeout_ms, 0::smallint, p_encoding, v_old.task, p_payload,
         jsonb_strip_nulls(jsonb_build_object('tags', to_jsonb(v_old.tags), 'meta', v_old.meta, 'retry', v_old.retry))) e;
     insert into taskforge.edited (old_job_id, new_job_id) values (p_job, v_new)

@@ -36,7 +36,7 @@ begin
         'after', (select jsonb_agg(taskforge.text_number('job_', parent)) from unnest(after) parent),
         'on_parent_failure', case on_parent_failure when 'run_anyway' then 1 end));
     return (select taskforge.number_text('job_', e.job_id) from taskforge.enqueue_one(
-        v_project, taskforge.ensure_lane(v_project, queue, priority::smallint), priority::smallint, max_attempts::smallint,
+        v_project, null, taskforge.ensure_lane(v_project, queue, priority::smallint), priority::smallint, max_attempts::smallint,
         (extract(epoch from timeout) * 1000)::int, 0::smallint, 1::smallint, task, convert_to(args::text, 'UTF8'), v_options) e);
 end $$;
 
@@ -61,7 +61,9 @@ begin
             raise exception 'args: one of elements % to % is not an object of named arguments', place, place + v_count - 1
                 using errcode = 'TF422';
         end if;
-        v_base := taskforge.enqueue_plain(v_project, array_fill(v_queue, array[v_count]),
+        v_base := taskforge.mint();
+        perform taskforge.enqueue_plain(v_project,
+            (select array_agg(v_base + offset_ids) from generate_series(0, v_count - 1) offset_ids), array_fill(v_queue, array[v_count]),
             array_fill(priority::smallint, array[v_count]), array_fill(max_attempts::smallint, array[v_count]),
             array_fill((extract(epoch from timeout) * 1000)::int, array[v_count]), array_fill(0::smallint, array[v_count]),
             array_fill(1::smallint, array[v_count]), array_fill(task, array[v_count]),
