@@ -22,7 +22,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 _SET_PARENT_DEATH_SIGNAL = 1
@@ -64,6 +64,19 @@ def _write(path: str, text: str) -> None:
         file.write(text)
 
 
+@contextlib.contextmanager
+def _named(folder: str, *, by_descriptor: bool) -> Iterator[tuple[str, list[int]]]:
+    """A name for a folder that a child can use, and the descriptors that it needs for that."""
+    if not by_descriptor:
+        yield folder, []
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{descriptor}", [descriptor]
+    finally:
+        os.close(descriptor)
+
+
 def _make_cluster(specification: dict[str, Any]) -> bool:
     """Run initdb in a passing folder and rename it when it is complete."""
     reading, writing = os.pipe()
@@ -73,13 +86,14 @@ def _make_cluster(specification: dict[str, Any]) -> bool:
             os.fchown(reading, specification["uid"], specification["gid"])
     os.write(writing, specification["password"].encode() + b"\n")
     os.close(writing)
-    try:
+    by_descriptor = specification["by_descriptor"]
+    with _named(specification["new_cluster"], by_descriptor=by_descriptor) as (place, descriptors):
         made = subprocess.run(  # noqa: S603  the command comes from our own parent
-            [*specification["initdb"], f"--pwfile=/dev/fd/{reading}"],
+            [*specification["initdb"], f"--pwfile=/dev/fd/{reading}", "-D", place],
             check=False,
-            cwd=specification["new_cluster"],
+            cwd="/",
             env=specification["environment"],
-            pass_fds=[reading],
+            pass_fds=[reading, *descriptors],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -88,8 +102,7 @@ def _make_cluster(specification: dict[str, Any]) -> bool:
             group=specification["gid"],
             extra_groups=None if specification["uid"] is None else [],
         )
-    finally:
-        os.close(reading)
+    os.close(reading)
     if made.returncode != 0:
         shutil.rmtree(specification["new_cluster"], ignore_errors=True)
         said = made.stdout.decode("utf-8", "replace").strip().splitlines()
@@ -102,10 +115,12 @@ def _make_cluster(specification: dict[str, Any]) -> bool:
 def _start(specification: dict[str, Any]) -> subprocess.Popen[bytes]:
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
     log = os.open(specification["start_log"], flags, 0o600)
-    try:
-        return subprocess.Popen(  # noqa: S603  the command comes from our own parent
-            specification["postgres"],
-            cwd=specification["cluster"],
+    by_descriptor = specification["by_descriptor"]
+    with _named(specification["cluster"], by_descriptor=by_descriptor) as (place, descriptors):
+        server = subprocess.Popen(  # noqa: S603  the command comes from our own parent
+            [*specification["postgres"], "-D", place],
+            cwd="/",
+            pass_fds=descriptors,
             env=specification["environment"],
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -117,8 +132,8 @@ def _start(specification: dict[str, Any]) -> subprocess.Popen[bytes]:
             group=specification["gid"],
             extra_groups=None if specification["uid"] is None else [],
         )
-    finally:
-        os.close(log)
+    os.close(log)
+    return server
 
 
 def _stop(server: subprocess.Popen[bytes], stop_seconds: float) -> None:

@@ -101,11 +101,9 @@ class Launch:
         create = not folder.cluster.exists()
         if create:
             folder.prepare_new_cluster(identity.uid, identity.gid)
-        # Root's folders need not be enterable for the server's user: it is put into the cluster's
-        # folder and stays there, and this name leads back to it without walking through the
-        # parents.
-        by_working_folder = identity.changes_user and sys.platform == "linux"
-        named = "/proc/self/cwd" if by_working_folder else None
+        # Root's folders need not be enterable for the server's user: it is handed the cluster's
+        # folder open, and the name of that descriptor leads there without walking the parents.
+        by_descriptor = identity.changes_user and sys.platform == "linux"
         return {
             "cluster": str(folder.cluster),
             "new_cluster": str(folder.new_cluster),
@@ -119,20 +117,18 @@ class Launch:
             "environment": self.binaries.environment(),
             "password": folder.password(),
             "stop_seconds": STOP_SECONDS,
-            "initdb": self._initdb(named or str(folder.new_cluster)) if create else None,
+            "by_descriptor": by_descriptor,
+            "initdb": self._initdb() if create else None,
             "postgres": [
                 str(self.binaries.directory / "postgres"),
-                "-D",
-                named or str(folder.cluster),
                 *(f"--{name}={value}" for name, value in self.settings.items()),
             ],
         }
 
-    def _initdb(self, place: str) -> list[str]:
+    def _initdb(self) -> list[str]:
         builtin_locale = self.binaries.major >= 17  # noqa: PLR2004  first to have its own C.UTF-8
         return [
             str(self.binaries.directory / "initdb"),
-            f"--pgdata={place}",
             f"--username={SUPERUSER}",
             "--auth=scram-sha-256",
             "--encoding=UTF8",
