@@ -1,19 +1,21 @@
-"""A task's arguments as bytes: bound by its signature, checked by its annotations, encoded as one MessagePack map.
+"""A task's arguments as bytes.
 
-A codec is made once per function. The ordinary call costs one encode and one typed decode (which is the check);
-everything slow, such as a precise message for a wrong call, happens only once something is wrong. Arguments left to
-their defaults are not sent, so that a default may change with the code; the order of the map is the signature's, so
-that one call has one encoding however it is written.
+Bound by its signature, checked by its annotations, encoded as one MessagePack map.
+
+A codec is made once per function. The ordinary call costs one encode and one typed decode (which is
+the check); everything slow, such as a precise message for a wrong call, happens only once something
+is wrong. Arguments left to their defaults are not sent, so that a default may change with the code;
+the order of the map is the signature's, so that one call has one encoding however it is written.
 """
 
 import inspect
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any, Final, NotRequired, TypedDict, TypeVar, get_args, get_type_hints
+from typing import Any, Final, NotRequired, Protocol, TypedDict, TypeVar, get_args, get_type_hints
 
 import msgspec
 
-from taskforge_client.errors import InvalidRequest
+from taskforge_client.errors import InvalidRequest, NotConfigured
 from taskforge_client.values import (
     DECODER,
     ENCODER,
@@ -28,6 +30,43 @@ _VARIADIC: Final = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYW
 _SMALL_MAP: Final = 0x80
 _SMALL_MAP_MASK: Final = 0xF0
 _SMALL_MAP_LENGTH: Final = 0x0F
+
+
+class Arguments(Protocol):
+    """How a task's arguments and results become bytes and come back."""
+
+    def encode(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+        """Return a call's arguments as bytes, checked."""
+        ...
+
+    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Return a call's arguments by parameter."""
+        ...
+
+    def select(self, values: dict[str, Any], names: tuple[str, ...]) -> list[Any]:
+        """Return the values of some parameters (none: all), defaults included, in a fixed order."""
+        ...
+
+    def require(self, name: str, field: str) -> None:
+        """Raise `InvalidRequest` for the option `field` when there is no parameter `name`."""
+        ...
+
+    def decode(self, payload: bytes, encoding: Encoding) -> dict[str, Any]:
+        """Return a job's arguments by parameter."""
+        ...
+
+    def adapt(self) -> Callable[..., Any]:
+        """Return the function in a form that takes every argument by name."""
+        ...
+
+    def decode_result(self, result: bytes) -> Any:
+        """Return a stored result."""
+        ...
+
+    @property
+    def needs_arguments(self) -> bool:
+        """Whether the function can't be called without arguments."""
+        ...
 
 
 class ArgumentCodec:
@@ -56,13 +95,14 @@ class ArgumentCodec:
         ):  # a name that the module defines further down is looked up again at the first send
             self._prepare()
 
-    # -- sending -----------------------------------------------------------------------------------------------
+    # -- sending ---------------------------------------------------------------------------------
 
     def encode(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
         """Return the call's arguments as a MessagePack map from parameter to value.
 
         Raises:
-            InvalidRequest: the call does not fit the signature, a value does not fit its annotation or can't be sent.
+            InvalidRequest: the call does not fit the signature, a value does not fit its annotation
+                or can't be sent.
         """
         values = (
             self.bind(args, kwargs) if args or len(kwargs) > 1 or not self._is_plain else kwargs
@@ -87,7 +127,10 @@ class ArgumentCodec:
         raise self._explain_call((), values)
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-        """Return the arguments by parameter in the signature's order, defaults left out; ``*args`` as one list."""
+        """Return the arguments by parameter in the signature's order, defaults left out.
+
+        ``*args`` as one list.
+        """
         if not self._is_plain:
             return self._bind_fully(args, kwargs)
         if args:
@@ -107,13 +150,35 @@ class ArgumentCodec:
             return ordered
         return values
 
-    # -- receiving ---------------------------------------------------------------------------------------------
+    def select(self, values: dict[str, Any], names: tuple[str, ...]) -> list[Any]:
+        """Return the values of some parameters (none: all), defaults included, in a fixed order."""
+        chosen = []
+        for name in sorted(names or self._order):
+            default = self.signature.parameters[name].default
+            chosen.append(values.get(name, None if default is inspect.Parameter.empty else default))
+        return chosen
+
+    def require(self, name: str, field: str) -> None:
+        """Raise `InvalidRequest` for the option `field` when there is no parameter `name`."""
+        if name not in self._rank:
+            right = (
+                f"one of {', '.join(self._order)}" if self._order else "a function with arguments"
+            )
+            raise InvalidRequest.because(field, f"{self.name} has no argument {name!r}", right)
+
+    @property
+    def needs_arguments(self) -> bool:
+        """Whether the function can't be called without arguments."""
+        return self._lacks_one({})
+
+    # -- receiving -------------------------------------------------------------------------------
 
     def decode(self, payload: bytes, encoding: Encoding) -> dict[str, Any]:
         """Return the arguments for ``call(**arguments)``, each decoded by its annotation.
 
         Raises:
-            InvalidRequest: the payload can't be read or does not fit the function, in words for the dead letters.
+            InvalidRequest: the payload can't be read or does not fit the function, in words for the
+                dead letters.
         """
         decoder = self._decoder or self._prepared()
         try:
@@ -131,7 +196,7 @@ class ArgumentCodec:
         return arguments
 
     def adapt(self) -> Callable[..., Any]:
-        """Return the function in a form that takes every argument by name, as `decode` gives them."""
+        """Return the function in a form that takes every argument by name."""
         return self._function if self._is_plain else self._call
 
     def decode_result(self, result: bytes) -> Any:
@@ -152,7 +217,7 @@ class ArgumentCodec:
                 "what the annotation says",
             ) from None
 
-    # -- preparation -------------------------------------------------------------------------------------------
+    # -- preparation -----------------------------------------------------------------------------
 
     def _prepared(self) -> msgspec.msgpack.Decoder[Any]:
         try:
@@ -187,9 +252,11 @@ class ArgumentCodec:
         for parameter in self.signature.parameters.values():
             kind = _plain_type(hints.get(parameter.name, Any))
             if parameter.kind is inspect.Parameter.VAR_POSITIONAL:
-                fields[parameter.name] = optional[list[kind]]
+                items: Any = list
+                fields[parameter.name] = optional[items[kind]]
             elif parameter.kind is inspect.Parameter.VAR_KEYWORD:
-                fields[parameter.name] = optional[dict[str, kind]]
+                named: Any = dict
+                fields[parameter.name] = optional[named[str, kind]]
             elif parameter.default is inspect.Parameter.empty:
                 fields[parameter.name] = kind
             else:
@@ -232,7 +299,7 @@ class ArgumentCodec:
                 named[parameter.name] = value
         return self._function(*positional, **named)
 
-    # -- explanations ------------------------------------------------------------------------------------------
+    # -- explanations ----------------------------------------------------------------------------
 
     def _explain_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> InvalidRequest:
         try:
@@ -305,6 +372,64 @@ class ArgumentCodec:
             return "a value that MessagePack can hold"
         shown = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
         return f"a value of type {shown}"
+
+
+class OpenArguments:
+    """Arguments of a task whose code is not here: any by name, unchecked.
+
+    Results come as plain values.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.needs_arguments = False
+
+    def encode(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+        """Return the arguments as a MessagePack map.
+
+        Raises `InvalidRequest` for positional ones.
+        """
+        try:
+            return ENCODER.encode(self.bind(args, kwargs))
+        except (
+            msgspec.MsgspecError,
+            TypeError,
+            ValueError,
+            OverflowError,
+            RecursionError,
+        ) as error:
+            raise InvalidRequest.because(
+                "arguments", f"{self.name}: {error}", "values that MessagePack can hold"
+            ) from None
+
+    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Return the named arguments; raises `InvalidRequest` for positional ones."""
+        if args:
+            raise InvalidRequest.because(
+                "arguments", f"{self.name} is known by name alone", "every argument by its name"
+            )
+        return kwargs
+
+    def select(self, values: dict[str, Any], names: tuple[str, ...]) -> list[Any]:
+        """Return the values of some arguments (none: all) in the order of their names."""
+        return [[name, values.get(name)] for name in sorted(names or values)]
+
+    def require(self, name: str, field: str) -> None:
+        """Accept any name: the signature is not known here."""
+
+    def decode(self, payload: bytes, encoding: Encoding) -> dict[str, Any]:
+        """Return a job's arguments as plain values."""
+        decoder = JSON_DECODER if encoding is Encoding.JSON else DECODER
+        arguments: dict[str, Any] = decoder.decode(payload)
+        return arguments
+
+    def adapt(self) -> Callable[..., Any]:
+        """Raise `NotConfigured`: there is no code here."""
+        raise NotConfigured(f"{self.name} is known by name alone: its code is not here")
+
+    def decode_result(self, result: bytes) -> Any:
+        """Return a stored result as plain values."""
+        return DECODER.decode(result)
 
 
 def _plain_type(kind: Any) -> Any:

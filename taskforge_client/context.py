@@ -1,7 +1,10 @@
-"""The running job as its own task sees it: `current_job()`, from any depth of the task's code, without passing it along.
+"""The running job as its own task sees it.
 
-Nothing here does I/O: what a task reports is kept in the object, and the worker carries it away with its next
-heartbeat or with the outcome. Outside a worker `current_job()` is a quiet dummy, so that tasks run as plain functions.
+`current_job()`, from any depth of the task's code, without passing it along.
+
+Nothing here does I/O: what a task reports is kept in the object, and the worker carries it away
+with its next heartbeat or with the outcome. Outside a worker `current_job()` is a quiet dummy, so
+that tasks run as plain functions.
 """
 
 from collections.abc import Callable
@@ -28,7 +31,9 @@ class Spawnable(Protocol):
 
 
 class AttemptLog:
-    """Lines that are kept with the attempt and shown beside it, at most 64 KiB; what comes after is counted.
+    """Lines that are kept with the attempt and shown beside it, at most 64 KiB.
+
+    What comes after is counted.
 
     Every method takes a message and arguments for ``%``, as the standard library's loggers do.
     """
@@ -76,8 +81,9 @@ class AttemptLog:
 class CurrentJob:
     """The attempt that is running now.
 
-    The worker makes one for each attempt from the claimed job and the time the attempt started (seconds since 1970),
-    and reads `reported`, `spawned` and `log.text` back. Costly forms, such as the id's text, are made when asked for.
+    The worker makes one for each attempt from the claimed job and the time the attempt started
+    (seconds since 1970), and reads `reported`, `spawned` and `log.text` back. Costly forms, such as
+    the id's text, are made when asked for.
     """
 
     __slots__ = (
@@ -139,7 +145,10 @@ class CurrentJob:
 
     @property
     def fire_time(self) -> datetime | None:
-        """The moment a schedule made this job for (aware, UTC); None for jobs that no schedule made."""
+        """The moment a schedule made this job for (aware, UTC).
+
+        None for jobs that no schedule made.
+        """
         microseconds = self._claimed.fire_time_us
         if microseconds is None:
             return None
@@ -187,7 +196,10 @@ class CurrentJob:
         self.reported = Progress(done=done, total=total, note=note)
 
     def raise_if_cancelled(self) -> None:
-        """Raise `Cancel` when somebody asked this job to stop; long loops in plain functions call it now and then."""
+        """Raise `Cancel` when somebody asked this job to stop.
+
+        Long loops in plain functions call it now and then.
+        """
         if self._cancel_reason is not None:
             raise Cancel(self._cancel_reason)
 
@@ -198,7 +210,10 @@ class CurrentJob:
             self._on_extend(seconds)
 
     def spawn(self, *invocations: Spawnable) -> None:
-        """Send jobs as part of this one's success: they are stored in the same transaction, or not at all."""
+        """Send jobs as part of this one's success.
+
+        They are stored in the same transaction, or not at all.
+        """
         jobs = [invocation.encode() for invocation in invocations]
         if self._spawned is None:
             self._spawned = jobs
@@ -214,7 +229,10 @@ CURRENT_JOB: Final[ContextVar[CurrentJob]] = ContextVar("taskforge_current_job")
 
 
 def current_job() -> CurrentJob:
-    """Return the job whose attempt is running here; outside a worker a quiet dummy that forgets what it is told."""
+    """Return the job whose attempt is running here.
+
+    Outside a worker a quiet dummy that forgets what it is told.
+    """
     job = CURRENT_JOB.get(None)
     return _dummy() if job is None else job
 

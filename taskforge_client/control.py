@@ -1,7 +1,7 @@
 """What a task raises to steer its own job.
 
-They are `BaseException`s, so that no ``except Exception`` in a task's code stops one by mistake. They are no errors:
-the worker takes each as an instruction, and nothing else ever sees them.
+They are `BaseException`s, so that no ``except Exception`` in a task's code stops one by mistake.
+They are no errors: the worker takes each as an instruction, and nothing else ever sees them.
 """
 
 from datetime import timedelta

@@ -1,4 +1,6 @@
-"""Every error the client raises, in one tree, so that one ``except TaskForgeError`` catches them all.
+"""Every error the client raises, in one tree.
+
+So that one ``except TaskForgeError`` catches them all.
 
 ::
 
@@ -56,7 +58,10 @@ class TaskWithoutApp(TaskForgeError):
 
 
 class UseAwait(TaskForgeError):
-    """A blocking call would stop the running event loop: await its twin, whose name begins with an a."""
+    """A blocking call would stop the running event loop.
+
+    Await its twin, whose name begins with an a.
+    """
 
 
 class Unreachable(TaskForgeError):
@@ -109,7 +114,7 @@ class InvalidRequest(Refused):
 
     @classmethod
     def because(cls, field: str, problem: str, right: str) -> Self:
-        """Return the error for a field that the client itself finds wrong, `right` being what it expects."""
+        """Return the error for a field the client finds wrong; `right` is what it expects."""
         return cls(MalformedValue(field, problem, right).as_problem())
 
 
@@ -169,7 +174,10 @@ class NotSucceeded(TaskForgeError):
 
 
 def describe_ending(view: JobView) -> str:
-    """Return how a job ended as one line, such as ``job_… (shop:charge) is dead after 5 attempts: KeyError: 'x'``."""
+    """Return how a job ended as one line, such as ``job_… (shop:charge) is dead after 5 attempts.
+
+    KeyError: 'x'``.
+    """
     times = "attempt" if view.attempt == 1 else "attempts"
     text = f"{view.id} ({view.task}) is {view.state.value} after {view.attempt} {times}"
     if view.error is not None:
@@ -207,7 +215,10 @@ _ERROR_BY_CODE: dict[ProblemCode, type[Refused]] = {
 
 
 def from_problem(problem: Problem) -> Refused | Unreachable:
-    """Return the error that stands for a refusal; `unavailable` becomes `Unreachable`, an unknown code `Refused`."""
+    """Return the error that stands for a refusal.
+
+    `unavailable` becomes `Unreachable`, an unknown code `Refused`.
+    """
     if problem.code is ProblemCode.UNAVAILABLE:
         return Unreachable(describe_problem(problem))
     return _ERROR_BY_CODE.get(problem.code, Refused)(problem)

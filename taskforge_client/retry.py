@@ -1,4 +1,4 @@
-"""Retry policies: what a decorator states, and the pure arithmetic of the wait before the next attempt.
+"""Retry policies: what a decorator states, and the pure arithmetic of the waits.
 
 Nothing here reads a clock or draws a random number: the worker passes its own source in.
 """
@@ -19,7 +19,10 @@ Errors = type[BaseException] | tuple[type[BaseException], ...]
 
 
 class RetryFilter(TypedDict, total=False):
-    """Which errors are tried again: those of `on` (unset: every `Exception`) that are not of `not_on`."""
+    """Which errors are tried again: those of `on` (unset.
+
+    Every `Exception`) that are not of `not_on`.
+    """
 
     on: Errors
     not_on: Errors
@@ -29,7 +32,8 @@ class RetryFilter(TypedDict, total=False):
 class Retry:
     """How a task's failed attempts are tried again.
 
-    `policy` travels with the job; `on`, `not_on` and `wait` are known only where the task's code is.
+    `policy` travels with the job; `on`, `not_on` and `wait` are known only where the task's code
+    is.
     """
 
     policy: RetryPolicy
@@ -50,9 +54,18 @@ class Retry:
     ) -> "Retry":
         """Return a policy whose waits grow by `factor` from `first` to `cap` seconds.
 
-        `attempts` counts the first attempt too; `jitter` takes away up to that part of each wait at random.
+        `attempts` counts the first attempt too; `jitter` takes away up to that part of each wait at
+        random.
         """
-        return _retry(Backoff.EXPONENTIAL, attempts, first, factor, cap, jitter, errors)
+        return _retry(
+            Backoff.EXPONENTIAL,
+            attempts=attempts,
+            first=first,
+            factor=factor,
+            cap=cap,
+            jitter=jitter,
+            errors=errors,
+        )
 
     @classmethod
     def linear(
@@ -65,7 +78,15 @@ class Retry:
         **errors: Unpack[RetryFilter],
     ) -> "Retry":
         """Return a policy whose n-th wait is n times `first` seconds, at most `cap`."""
-        return _retry(Backoff.LINEAR, attempts, first, 1.0, cap, jitter, errors)
+        return _retry(
+            Backoff.LINEAR,
+            attempts=attempts,
+            first=first,
+            factor=1.0,
+            cap=cap,
+            jitter=jitter,
+            errors=errors,
+        )
 
     @classmethod
     def fixed(
@@ -77,12 +98,22 @@ class Retry:
         **errors: Unpack[RetryFilter],
     ) -> "Retry":
         """Return a policy whose waits are all `first` seconds."""
-        return _retry(Backoff.FIXED, attempts, first, 1.0, first, jitter, errors)
+        return _retry(
+            Backoff.FIXED,
+            attempts=attempts,
+            first=first,
+            factor=1.0,
+            cap=first,
+            jitter=jitter,
+            errors=errors,
+        )
 
     @classmethod
     def never(cls) -> "Retry":
         """Return the policy of a single attempt."""
-        return _retry(Backoff.FIXED, 1, 0.0, 1.0, 0.0, 0.0, {})
+        return _retry(
+            Backoff.FIXED, attempts=1, first=0.0, factor=1.0, cap=0.0, jitter=0.0, errors={}
+        )
 
     @classmethod
     def custom(
@@ -93,9 +124,21 @@ class Retry:
         attempts: int = DEFAULT_ATTEMPTS,
         **errors: Unpack[RetryFilter],
     ) -> "Retry":
-        """Return a policy that asks `function(attempt, error)` for the seconds to wait; None gives the job up."""
+        """Return a policy that asks `function(attempt, error)` for the seconds to wait.
+
+        None gives the job up.
+        """
         return evolve(
-            _retry(Backoff.CUSTOM, attempts, 1.0, 2.0, 3600.0, 0.0, errors), wait=function
+            _retry(
+                Backoff.CUSTOM,
+                attempts=attempts,
+                first=1.0,
+                factor=2.0,
+                cap=3600.0,
+                jitter=0.0,
+                errors=errors,
+            ),
+            wait=function,
         )
 
     def applies_to(self, error: BaseException) -> bool:
@@ -105,7 +148,7 @@ class Retry:
     def delay_seconds(
         self, attempt: int, error: BaseException, random: Callable[[], float]
     ) -> float | None:
-        """Return the seconds to wait after failed `attempt` (from 1), None when the job is given up.
+        """Return the seconds to wait after failed `attempt` (from 1), None to give the job up.
 
         `random` returns numbers from 0 up to 1.
         """
@@ -118,10 +161,10 @@ class Retry:
 
 
 def delay_seconds(policy: RetryPolicy, attempt: int, random: Callable[[], float]) -> float:
-    """Return the seconds to wait after failed `attempt` (from 1), between nothing and the policy's cap.
+    """Return the seconds to wait after failed `attempt` (from 1), at most the policy's cap.
 
-    `random` returns numbers from 0 up to 1; the full wait is shortened by up to `policy.jitter` of itself. A custom
-    policy, whose function is not at hand, waits as an exponential one.
+    `random` returns numbers from 0 up to 1; the full wait is shortened by up to `policy.jitter` of
+    itself. A custom policy, whose function is not at hand, waits as an exponential one.
     """
     full = _full_wait_seconds(policy, attempt)
     return full * (1.0 - policy.jitter * random())
@@ -151,6 +194,7 @@ def _as_tuple(errors: Errors) -> tuple[type[BaseException], ...]:
 
 def _retry(
     backoff: Backoff,
+    *,
     attempts: int,
     first: float | timedelta,
     factor: float,

@@ -1,4 +1,7 @@
-"""How argument and result values become bytes: MessagePack by msgspec, plus the few types msgspec leaves to us."""
+"""How argument and result values become bytes.
+
+MessagePack by msgspec, plus the few types msgspec leaves to us.
+"""
 
 from pathlib import PurePath
 from typing import Any, Final
@@ -7,14 +10,17 @@ import msgspec
 
 
 def encode_unknown(value: object) -> object:
-    """Return a plain stand-in for a value msgspec does not know; raises `TypeError` for any other."""
+    """Return a plain stand-in for a value msgspec does not know.
+
+    Raises `TypeError` for any other.
+    """
     if isinstance(value, PurePath):
         return str(value)
     if isinstance(value, complex):
         return [value.real, value.imag]
     raise TypeError(
-        f"a value of type {type(value).__qualname__} can't be sent; send plain values, dataclasses, attrs classes, "
-        "enums, datetimes, Decimal, UUID or Path"
+        f"a value of type {type(value).__qualname__} can't be sent; send plain "
+        "values, dataclasses, attrs classes, enums, datetimes, Decimal, UUID or Path"
     )
 
 

@@ -1,12 +1,14 @@
-"""Identifiers: how a 63-bit number becomes a prefixed string, and how time-ordered numbers are laid out.
+"""Identifiers: 63-bit time-ordered numbers, and the prefixed strings that show them.
 
-A job's number carries the time it was minted, so that storage can partition by it and nothing else needs a date:
+A job's number carries the time it was minted, so that storage can partition by it and nothing else
+needs a date:
 
     bits 62..22   milliseconds since 2025-01-01T00:00:00Z
     bits 21..10   a block number handed out by the database, modulo 4096
     bits  9..0    the position inside the block
 
-The database hands out blocks; the holder of a block mints up to 1,024 numbers from it without asking again.
+The database hands out blocks; the holder of a block mints up to 1,024 numbers from it without
+asking again.
 """
 
 from typing import Final, NewType
@@ -37,7 +39,9 @@ WORKER_PREFIX: Final = "wrk_"
 
 
 def encode_number(prefix: str, number: int) -> str:
-    """Return `prefix` and the 13 characters of `number`; the strings of one prefix sort like their numbers.
+    """Return `prefix` and the 13 characters of `number`.
+
+    The strings of one prefix sort like their numbers.
 
     The alphabet is Douglas Crockford's base 32 in lower case (no i, l, o, u).
     """
@@ -53,7 +57,8 @@ def decode_number(prefix: str, text: str) -> int:
     """Return the number inside `text`, the inverse of `encode_number`.
 
     Raises:
-        MalformedValue: `text` lacks the prefix, has another length or a letter outside the alphabet.
+        MalformedValue: `text` lacks the prefix, has another length or a letter outside the
+            alphabet.
     """
     body = text.removeprefix(prefix)
     if not text.startswith(prefix) or len(body) != _LENGTH:
@@ -86,7 +91,10 @@ def job_number(identifier: str) -> JobNumber:
 
 
 def mint_base(unix_ms: int, block: int) -> int:
-    """Return the first number of a block: `unix_ms` since 1970, `block` any non-negative integer."""
+    """Return the first number of a block.
+
+    `unix_ms` since 1970, `block` any non-negative integer.
+    """
     return (unix_ms - EPOCH_MS) << TIME_SHIFT | (block % BLOCK_COUNT) << BLOCK_SHIFT
 
 

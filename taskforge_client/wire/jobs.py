@@ -30,11 +30,14 @@ ENCODINGS_BY_NUMBER = {encoding.number: encoding for encoding in Encoding}
 
 @frozen(kw_only=True)
 class JobOptions:
-    """How a job is to be run; unset fields leave the choice to the task's decorator or to the server.
+    """How a job is to be run.
+
+    Unset fields leave the choice to the task's decorator or to the server.
 
     `delay_seconds` and `run_at` exclude each other. `after` holds ids of jobs that must end first.
-    `meta` is free text by name, shown but never interpreted. `retry` travels with the job and overrules the task's own
-    policy; `max_attempts` alone tells storage the budget of a policy that stays with the task (so a job costs no more).
+    `meta` is free text by name, shown but never interpreted. `retry` travels with the job and
+    overrules the task's own policy; `max_attempts` alone tells storage the budget of a policy that
+    stays with the task (so a job costs no more).
     """
 
     queue: str = DEFAULT_QUEUE
@@ -58,7 +61,8 @@ class JobOptions:
 class JobSpec:
     """One job asked for over the network.
 
-    Exactly one of `args` (named arguments as plain values) and `payload` (the same, already encoded as `encoding`).
+    Exactly one of `args` (named arguments as plain values) and `payload` (the same, already encoded
+    as `encoding`).
     """
 
     task: str
@@ -70,7 +74,10 @@ class JobSpec:
 
 @frozen(kw_only=True)
 class Enqueued:
-    """The answer to one job asked for: its id, and whether it stood there before (by `key` or `unique`)."""
+    """The answer to one job asked for.
+
+    Its id, and whether it stood there before (by `key` or `unique`).
+    """
 
     id: str
     deduplicated: bool = False
@@ -110,7 +117,10 @@ class Progress:
 
 @frozen(kw_only=True)
 class JobView:
-    """A job as it stands now. `result` holds encoded bytes, present only once it succeeded and kept its result."""
+    """A job as it stands now.
+
+    `result` holds encoded bytes, present only once it succeeded and kept its result.
+    """
 
     id: str
     task: str
@@ -142,7 +152,10 @@ class JobView:
 
 @frozen(kw_only=True)
 class CancelAnswer:
-    """What a cancellation came to: the state now, and whether a running attempt was asked to stop."""
+    """What a cancellation came to.
+
+    The state now, and whether a running attempt was asked to stop.
+    """
 
     id: str
     state: JobState

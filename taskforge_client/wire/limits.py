@@ -1,11 +1,12 @@
 """What the wire accepts: one place that checks and names every limit on a job, for both sides.
 
-Pure checks of values; each raises `MalformedValue` with the field, what is wrong with it and what would be right.
+Pure checks of values; each raises `MalformedValue` with the field, what is wrong with it and what
+would be right.
 """
 
 import math
 import re
-from typing import Final
+from typing import Final, TypeGuard
 
 from taskforge_client.wire.jobs import JobOptions
 from taskforge_client.wire.policies import RetryPolicy
@@ -21,21 +22,27 @@ MOST_META: Final = 50
 LONGEST_META: Final = 1_000
 MOST_PARENTS: Final = 10_000
 MOST_ATTEMPTS: Final = 1_000
+LONGEST_TIMEOUT_SECONDS: Final = 24 * 86_400.0  # storage counts it in 31 bits of milliseconds
 LONGEST_SECONDS: Final = 10 * 366 * 86_400.0
 PAYLOAD_LIMIT_BYTES: Final = 1024 * 1024
 
+_SHOWN: Final = 60
 _QUEUE: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,99}")
 _TASK: Final = re.compile(r"[^\s\x00-\x1f\x7f]+")
 
 
 def queue_name(name: object) -> str:
-    """Return a queue's name in the form it is kept in: lower case, since names differ by more than their case."""
+    """Return a queue's name in the form it is kept in: lower case.
+
+    Since names differ by more than their case.
+    """
     lowered = name.lower() if isinstance(name, str) else ""
     if _QUEUE.fullmatch(lowered) is None:
         raise MalformedValue(
             "queue",
             f"{name!r} is not a queue's name",
-            "1 to 100 letters a-z (case does not matter), digits, '_', '.' or '-', the first a letter or digit",
+            "1 to 100 letters a-z (case does not matter), digits, '_', '.' or '-', "
+            "the first a letter or digit",
         )
     return lowered
 
@@ -52,12 +59,7 @@ def check_task_name(name: object) -> None:
 
 def check_retry(policy: RetryPolicy) -> None:
     """Refuse a retry policy outside its ranges."""
-    if not _is_whole(policy.attempts) or not 1 <= policy.attempts <= MOST_ATTEMPTS:
-        raise MalformedValue(
-            "retry.attempts",
-            f"{policy.attempts!r} is out of range",
-            f"a whole number from 1 to {MOST_ATTEMPTS}",
-        )
+    check_attempts("retry.attempts", policy.attempts)
     check_seconds("retry.first", policy.first_seconds)
     check_seconds("retry.cap", policy.cap_seconds)
     if not 0 < policy.factor < math.inf:
@@ -70,8 +72,19 @@ def check_retry(policy: RetryPolicy) -> None:
         )
 
 
+def check_attempts(field: str, attempts: object) -> None:
+    """Refuse a number of attempts that is not from 1 to 1,000."""
+    if not _is_whole(attempts) or not 1 <= attempts <= MOST_ATTEMPTS:
+        raise MalformedValue(
+            field, f"{attempts!r} is out of range", f"a whole number from 1 to {MOST_ATTEMPTS}"
+        )
+
+
 def check_seconds(field: str, seconds: object, *, zero: bool = True) -> None:
-    """Refuse a duration that is negative, no number, above ten years, or nothing where `zero` is False."""
+    """Refuse a duration that is negative, no number, above ten years, or nothing.
+
+    Where `zero` is False.
+    """
     if not isinstance(seconds, int | float) or not 0 <= seconds <= LONGEST_SECONDS:
         raise MalformedValue(
             field, f"{seconds!r} is not a duration", "seconds from 0 to ten years, or a timedelta"
@@ -91,7 +104,10 @@ def check_payload_size(size: int, limit: int = PAYLOAD_LIMIT_BYTES) -> None:
 
 
 def check_options(options: JobOptions) -> None:
-    """Refuse job options outside their ranges; the queue's name must already have the form of `queue_name`."""
+    """Refuse job options outside their ranges.
+
+    The queue's name must already have the form of `queue_name`.
+    """
     if queue_name(options.queue) != options.queue:
         raise MalformedValue(
             "queue", f"{options.queue!r} is not in lower case", options.queue.lower()
@@ -108,6 +124,8 @@ def check_options(options: JobOptions) -> None:
     _check_times(options)
     if options.retry is not None:
         check_retry(options.retry)
+    if options.max_attempts is not None:
+        check_attempts("max_attempts", options.max_attempts)
     _check_key("key", options.key)
     _check_labels(options)
 
@@ -127,6 +145,10 @@ def _check_times(options: JobOptions) -> None:
         check_seconds("expires", options.expires_seconds, zero=False)
     if options.timeout_seconds is not None:
         check_seconds("timeout", options.timeout_seconds, zero=False)
+        if options.timeout_seconds > LONGEST_TIMEOUT_SECONDS:
+            raise MalformedValue(
+                "timeout", f"{options.timeout_seconds:g} s is too long", "at most 24 days"
+            )
     if options.unique is not None and options.unique.window_seconds is not None:
         check_seconds("unique.window", options.unique.window_seconds, zero=False)
 
@@ -163,7 +185,7 @@ def _check_labels(options: JobOptions) -> None:
         )
 
 
-def _is_whole(value: object) -> bool:
+def _is_whole(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
@@ -174,4 +196,4 @@ def _is_text(value: object, longest: int, shortest: int = 1) -> bool:
 
 def _short(value: object) -> str:
     text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

@@ -1,4 +1,7 @@
-"""Policies as data: how a job is retried, limited in time and kept unique. The arithmetic lives with those who decide."""
+"""Policies as data: how a job is retried, limited in time and kept unique.
+
+The arithmetic lives with those who decide.
+"""
 
 from enum import Enum
 
@@ -21,9 +24,10 @@ class Backoff(Enum):
 class RetryPolicy:
     """When a failed attempt is tried again.
 
-    `attempts` counts all attempts, the first included. The n-th wait is `first_seconds` times `factor`**(n-1)
-    (exponential), times n (linear) or itself (fixed), never above `cap_seconds`, then spread by `jitter`: 0 none,
-    1 anywhere between nothing and the full wait. A custom policy is a function known to the worker alone.
+    `attempts` counts all attempts, the first included. The n-th wait is `first_seconds` times
+    `factor`**(n-1) (exponential), times n (linear) or itself (fixed), never above `cap_seconds`,
+    then spread by `jitter`: 0 none, 1 anywhere between nothing and the full wait. A custom policy
+    is a function known to the worker alone.
     """
 
     backoff: Backoff = Backoff.EXPONENTIAL
@@ -36,9 +40,12 @@ class RetryPolicy:
 
 @frozen(kw_only=True)
 class UniquePolicy:
-    """One piece of work: while `key` is held, another job of the same key is answered with the holder.
+    """One piece of work.
 
-    `window_seconds` None holds the key until the job is final; a number holds it that long from the enqueue.
+    While `key` is held, another job of the same key is answered with the holder.
+
+    `window_seconds` None holds the key until the job is final; a number holds it that long from the
+    enqueue.
     """
 
     key: bytes

@@ -1,4 +1,4 @@
-"""The one error body (RFC 9457) that every interface answers with, and the error for a value that can't be read."""
+"""The one error body (RFC 9457) of every interface, and the error for what can't be read."""
 
 from enum import Enum
 
@@ -51,7 +51,10 @@ class Problem:
 
 
 class MalformedValue(ValueError):
-    """A value that the wire schema can't accept: names the field, what is wrong and what would be right."""
+    """A value that the wire schema can't accept.
+
+    Names the field, what is wrong and what would be right.
+    """
 
     def __init__(self, field: str, problem: str, right: str) -> None:
         super().__init__(f"{field}: {problem}; expected {right}")

@@ -1,4 +1,7 @@
-"""The states of a job, their numbers in storage, and which of them are final. The moves between them live elsewhere."""
+"""The states of a job, their numbers in storage, and which of them are final.
+
+The moves between them live elsewhere.
+"""
 
 from enum import Enum
 from typing import Final

@@ -1,7 +1,7 @@
 """The worker conversation: register, claim, extend, finish, release.
 
-A worker is one incarnation of a process. It holds one lease for all that it runs; each claimed job carries a random
-fence token, and every later word about the job must repeat it.
+A worker is one incarnation of a process. It holds one lease for all that it runs; each claimed job
+carries a random fence token, and every later word about the job must repeat it.
 """
 
 from enum import Enum
@@ -29,7 +29,10 @@ class Registration:
 
 @frozen(kw_only=True)
 class Lease:
-    """The answer to a registration: the worker's number in storage and how long the lease lasts from now."""
+    """The answer to a registration.
+
+    The worker's number in storage and how long the lease lasts from now.
+    """
 
     worker: int
     lease_seconds: float = LEASE_SECONDS
@@ -65,8 +68,9 @@ class ClaimedJob:
 class Finished:
     """How one attempt ended, decided by the worker: the state its job moves to.
 
-    `state` is final, or `scheduled` for a retry or snooze after `delay_seconds`. A snooze (`burns_attempt` False)
-    gives the attempt back. `duration_us` is the attempt's own time. `result` is encoded, None where none is kept.
+    `state` is final, or `scheduled` for a retry or snooze after `delay_seconds`. A snooze
+    (`burns_attempt` False) gives the attempt back. `duration_us` is the attempt's own time.
+    `result` is encoded, None where none is kept.
     """
 
     number: int
@@ -84,7 +88,10 @@ class Finished:
 
 
 class Fate(Enum):
-    """What became of a `Finished`: recorded by this call or an earlier one (`MINE`), or the attempt was `LOST`."""
+    """What became of a `Finished`.
+
+    Recorded by this call or an earlier one (`MINE`), or the attempt was `LOST`.
+    """
 
     MINE = "mine"
     LOST = "lost"
@@ -94,8 +101,9 @@ class Fate(Enum):
 class Heartbeat:
     """A worker extends its lease and tells what its running jobs report.
 
-    `running`, given with every sixth beat or so, names all jobs in hand (claimed and not yet finished): whatever storage
-    has under this worker besides is a claim whose answer was lost, and is given back.
+    `running`, given with every sixth beat or so, names all jobs in hand (claimed and not yet
+    finished): whatever storage has under this worker besides is a claim whose answer was lost, and
+    is given back.
     """
 
     worker: int
@@ -105,7 +113,10 @@ class Heartbeat:
 
 @frozen(kw_only=True)
 class HeartbeatAnswer:
-    """`alive` False: the lease was lost, stop everything. `cancelled` maps job numbers to the reason given."""
+    """`alive` False: the lease was lost, stop everything.
+
+    `cancelled` maps job numbers to the reason given.
+    """
 
     alive: bool
     drain: bool = False
