@@ -30,6 +30,7 @@ BLOCK_COUNT: Final = 1 << (TIME_SHIFT - BLOCK_SHIFT)
 
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 _DIGITS: Final = {letter: value for value, letter in enumerate(_ALPHABET)}
+_PAIRS: Final = tuple(first + second for first in _ALPHABET for second in _ALPHABET)
 _LENGTH: Final = 13
 _LARGEST: Final = (1 << 63) - 1
 
@@ -49,8 +50,12 @@ def encode_number(prefix: str, number: int) -> str:
         raise MalformedValue(
             "id", f"{number} is outside 0 to 2**63-1", "a number minted by TaskForge"
         )
-    letters = [_ALPHABET[(number >> (5 * place)) & 31] for place in range(_LENGTH - 1, -1, -1)]
-    return prefix + "".join(letters)
+    pairs = _PAIRS
+    return (
+        f"{prefix}{_ALPHABET[number >> 60]}{pairs[number >> 50 & 1023]}{pairs[number >> 40 & 1023]}"
+        f"{pairs[number >> 30 & 1023]}{pairs[number >> 20 & 1023]}{pairs[number >> 10 & 1023]}"
+        f"{pairs[number & 1023]}"
+    )
 
 
 def decode_number(prefix: str, text: str) -> int:

@@ -153,6 +153,34 @@ begin
     return next;
 end $$;
 
+-- Several jobs with features in one transaction, each failing alone. Worked through in key order, so that two such calls never wait
+-- for each other; answered in the order asked. `problem_state` is the SQLSTATE of a refusal and null for a job that stands.
+create function taskforge.enqueue_each(
+    p_project int, p_jobs bigint[], p_queues int[], p_priorities smallint[], p_max_attempts smallint[], p_timeouts_ms int[],
+    p_flags smallint[], p_encodings smallint[], p_tasks text[], p_payloads bytea[], p_options jsonb[])
+returns table (place int, job_id bigint, deduplicated boolean, problem_state text, problem text)
+language plpgsql as $$
+begin
+    for place in
+        select a.place::int from unnest(p_options) with ordinality a (options, place)
+        order by a.options ->> 'key' nulls first, a.options ->> 'unique_key' nulls first, a.place
+    loop
+        problem_state := null;
+        problem := null;
+        begin
+            select e.job_id, e.deduplicated into job_id, deduplicated
+            from taskforge.enqueue_one(p_project, p_jobs[place], p_queues[place], p_priorities[place], p_max_attempts[place],
+                p_timeouts_ms[place], p_flags[place], p_encodings[place], p_tasks[place], p_payloads[place],
+                coalesce(p_options[place], '{}')) e;
+        exception when sqlstate 'TF404' or sqlstate 'TF409' or sqlstate 'TF422' then
+            job_id := null;
+            problem_state := sqlstate;
+            problem := sqlerrm;
+        end;
+        return next;
+    end loop;
+end $$;
+
 -- Puts a new job behind its parents. False when nothing is left to wait for. A parent that finishes meanwhile is not locked:
 -- its edge and a late row are written, and resolve_late() looks again once no open finish can have missed them.
 create function taskforge.wait_for_parents(

@@ -121,3 +121,35 @@ create view taskforge.attempts as
 create view taskforge.queues as
     select q.name, q.paused_at is not null as paused, q.pause_reason, q.paused_at, q.created_at
     from taskforge.queue q where q.project_id = taskforge.current_project();
+
+-- Everything there is to show of one job; no row where the project has no such job.
+create function taskforge.show_job(p_project int, p_job bigint)
+returns table (task text, queue text, state smallint, priority smallint, attempt smallint, max_attempts smallint, run_at timestamptz,
+    claimed_at timestamptz, worker_id bigint, finished_at timestamptz, key text, tags text[], meta jsonb, parents bigint[],
+    payload bytea, encoding smallint, result bytea, detail jsonb, attempts jsonb, done double precision, total double precision,
+    note text, edited_from bigint, edited_as bigint)
+language sql stable as $$
+    select j.task, q.name, n.state, j.priority, coalesce(n.attempt, 0::smallint), coalesce(n.max_attempts, j.max_attempts), n.run_at,
+        n.claimed_at, n.worker_id, n.finished_at, j.key, j.tags, j.meta, j.parents, j.payload, j.encoding, last.result, last.detail,
+        (select jsonb_agg(jsonb_build_object('attempt', o.attempt, 'state', o.state, 'finished_at', o.finished_at,
+                'duration_us', o.duration_us, 'worker', o.worker_id, 'detail', o.detail) order by o.attempt)
+            from taskforge.outcome o where o.job_id = p_job and o.attempt > 0),
+        p.done, p.total, p.note,
+        (select e.old_job_id from taskforge.edited e where e.new_job_id = p_job limit 1),
+        (select e.new_job_id from taskforge.edited e where e.old_job_id = p_job)
+    from taskforge.job j
+    join taskforge.queue q on q.id = j.queue_id
+    left join lateral taskforge.job_now(p_job) n on true
+    left join lateral (
+        select o.result, o.detail from taskforge.outcome o
+        where o.job_id = p_job and n.state >= 5 order by o.attempt desc limit 1) last on true
+    left join taskforge.progress p on p.job_id = p_job
+    where j.id = p_job and j.project_id = p_project
+$$;
+
+-- Which of these jobs have a final outcome.
+create function taskforge.finals(p_jobs bigint[]) returns bigint[]
+language sql stable as $$
+    select array_agg(x) from unnest(p_jobs) x
+    where exists (select from taskforge.outcome o where o.job_id = x and o.state >= 5)
+$$;

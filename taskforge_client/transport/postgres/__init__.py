@@ -1,0 +1,5 @@
+"""The direct road: straight to PostgreSQL, through the SQL face and binary COPY (extra `[postgres]`)."""
+
+from taskforge_client.transport.postgres.road import PostgresTransport
+
+__all__ = ["PostgresTransport"]
