@@ -89,6 +89,7 @@ def end_left_processes(cluster: Path, *, patience_seconds: float) -> bool:
         for pid in left_processes(cluster):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, number)
+                os.kill(pid, signal.SIGCONT)  # a frozen process does not act on the others
         while time.monotonic() < deadline:
             if next(left_processes(cluster), None) is None:
                 return True

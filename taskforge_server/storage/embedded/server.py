@@ -146,6 +146,7 @@ def start_embedded(
     settings: Mapping[str, str] | None = None,
     run_as: str | int | None = None,
     binaries: Path | None = None,
+    health_seconds: float = 10.0,
     progress: ProgressCallback | None = None,
 ) -> EmbeddedPostgres:
     """Start the PostgreSQL of a data folder, or adopt it when it is running.
@@ -161,6 +162,8 @@ def start_embedded(
         run_as: User, by name or id, that the server runs as when the caller is root; by default the
             owner of existing data, else `nobody`.
         binaries: Folder with `initdb` and `postgres`; None takes those of the installed wheel.
+        health_seconds: How long a server that runs already may fail to answer before it is ended
+            and started anew.
         progress: Told what goes on.
 
     Raises:
@@ -190,6 +193,7 @@ def start_embedded(
                     settings=chosen_settings,
                     run_as=run_as,
                     binaries=binaries,
+                    health_seconds=health_seconds,
                     reporter=reporter,
                 )
                 found_port, adopted = start.run()

@@ -36,7 +36,6 @@ PATIENCE_SECONDS = 10.0
 # stopped server on such a port can end up connected to itself, and the server never gets it back.
 _FIRST_PORT, _LAST_PORT = 20_000, 32_767
 _PORT_ATTEMPTS = 20
-_UNHEALTHY_SECONDS = 10.0
 
 
 @frozen(kw_only=True)
@@ -48,6 +47,7 @@ class Start:
     settings: dict[str, str]
     run_as: str | int | None
     binaries: Path | None
+    health_seconds: float
     reporter: Reporter
 
     def run(self) -> tuple[int, bool]:
@@ -79,7 +79,7 @@ class Start:
                 return noted.port
             elif ready_since is None:
                 ready_since = time.monotonic()
-            elif time.monotonic() - ready_since > _UNHEALTHY_SECONDS:
+            elif time.monotonic() - ready_since > self.health_seconds:
                 self._end_unhealthy(noted.pid)
                 ready_since = None
             self.reporter.tell(StartPhase.WAITING)
