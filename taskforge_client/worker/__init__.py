@@ -1,1 +1,4 @@
-"""Runs users' functions: the one worker loop, for a tenant's own process and for the server's pool alike."""
+"""Runs users' functions.
+
+The one worker loop, for a tenant's own process and for the server's pool alike.
+"""

@@ -1,4 +1,7 @@
-"""Where a worker's jobs come from and where their outcomes go, in wire terms; roads implement it."""
+"""Where a worker's jobs come from and where their outcomes go, in wire terms.
+
+Roads implement it.
+"""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -17,9 +20,10 @@ from taskforge_client.wire.workers import (
 class JobSource(Protocol):
     """One worker incarnation's side of the conversation.
 
-    Every method may raise `taskforge_client.errors.Unreachable`; the caller repeats it: all are safe to repeat.
-    `heartbeat` is a blocking call on a connection of its own, made from a thread that shares nothing with the event
-    loop, so that a busy loop can't starve the lease. The rest is awaited on the loop.
+    Every method may raise `taskforge_client.errors.Unreachable`; the caller repeats it: all are
+    safe to repeat. `heartbeat` is a blocking call on a connection of its own, made from a thread
+    that shares nothing with the event loop, so that a busy loop can't starve the lease. The rest is
+    awaited on the loop.
     """
 
     async def register(self, registration: Registration) -> Lease:
@@ -31,11 +35,18 @@ class JobSource(Protocol):
         ...
 
     async def wait(self, timeout_seconds: float) -> None:
-        """Return when there may be something to claim (the doorbell rang), a cancellation came, or time is over."""
+        """Return when there may be something to claim, or when the time is over.
+
+        A ring of the doorbell since the last claim began counts. May be cancelled at any time; no
+        other call is.
+        """
         ...
 
     async def finish(self, outcomes: Sequence[Finished]) -> list[Fate]:
-        """Record how attempts ended, durably, and answer in the same order; repeating a batch is harmless."""
+        """Record how attempts ended, durably, and answer in the same order.
+
+        Repeating a batch is harmless.
+        """
         ...
 
     async def release(self, jobs: Sequence[ClaimedJob]) -> None:
@@ -43,7 +54,10 @@ class JobSource(Protocol):
         ...
 
     def heartbeat(self, beat: Heartbeat) -> HeartbeatAnswer:
-        """Extend the lease (blocking, from the heartbeat thread) and learn of cancellations and drain requests."""
+        """Extend the lease; learn of cancellations and drain requests.
+
+        Blocks; called from the heartbeat's thread.
+        """
         ...
 
     async def resign(self) -> None:
