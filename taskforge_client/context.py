@@ -10,14 +10,16 @@ that tasks run as plain functions.
 from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from taskforge_client.control import Cancel
 from taskforge_client.transport.base import OutgoingJob
 from taskforge_client.wire.ids import job_id
 from taskforge_client.wire.jobs import Encoding, Progress
 from taskforge_client.wire.policies import DEFAULT_TIMEOUT_SECONDS
-from taskforge_client.wire.workers import ClaimedJob
+
+if TYPE_CHECKING:
+    from taskforge_client.wire.workers import ClaimedJob
 
 LOG_LIMIT: Final = 64 * 1024
 
@@ -99,7 +101,7 @@ class CurrentJob:
 
     def __init__(
         self,
-        claimed: ClaimedJob,
+        claimed: "ClaimedJob",
         started_unix: float,
         on_extend: Callable[[float], None] | None = None,
     ) -> None:
@@ -238,6 +240,8 @@ def current_job() -> CurrentJob:
 
 
 def _dummy() -> CurrentJob:
+    from taskforge_client.wire.workers import ClaimedJob
+
     claimed = ClaimedJob(
         number=0,
         attempt=1,

@@ -8,7 +8,6 @@ jobs sent with it.
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from difflib import get_close_matches
 from enum import Enum
 from typing import Any, Literal, Protocol, TypedDict
 
@@ -160,6 +159,8 @@ def refuse_unknown(given: Mapping[str, object], known: Iterable[str], where: str
     names = sorted(known)
     for name in given:
         if name not in names:
+            from difflib import get_close_matches
+
             near = get_close_matches(name, names, n=1)
             right = f"{near[0]!r}" if near else f"one of {', '.join(names)}"
             raise InvalidRequest.because(name, f"{where}() has no such option", right)

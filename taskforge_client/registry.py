@@ -1,7 +1,6 @@
 """The tasks of one app by name. There is no global registry: two apps in a process don't meet."""
 
 from collections.abc import Iterator
-from difflib import get_close_matches
 from typing import Generic, Protocol, TypeVar
 
 from taskforge_client.errors import InvalidRequest
@@ -62,6 +61,8 @@ class Registry(Generic[T]):
 
     def nearest(self, name: str) -> str | None:
         """Return the known name most like an unknown one, for messages."""
+        from difflib import get_close_matches
+
         near = get_close_matches(name, self._by_name, n=1)
         return near[0] if near else None
 

@@ -4,7 +4,6 @@ Working out fire times is the server's part.
 """
 
 from datetime import timedelta
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from attrs import frozen
 
@@ -88,6 +87,8 @@ def every(
 
 
 def _check_timezone(name: str) -> None:
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+
     try:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError):

@@ -3,9 +3,7 @@
 What the code says, then the environment, then ``taskforge.toml``.
 """
 
-import tomllib
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
@@ -67,6 +65,8 @@ def from_environment(
 
 
 def _from_file(path: Path) -> dict[str, str]:
+    import tomllib
+
     try:
         content: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -86,6 +86,8 @@ def _refuse_unknown(name: str, shown: str, where: str, prefix: str) -> None:
     known = CLIENT_SETTINGS | SERVER_SETTINGS
     if name in known:
         return
+    from difflib import get_close_matches
+
     near = get_close_matches(name, sorted(known), n=1)
     shown_known = sorted(prefix + (other.upper() if prefix else other) for other in CLIENT_SETTINGS)
     hint = prefix + (near[0].upper() if prefix else near[0]) if near else ", ".join(shown_known)

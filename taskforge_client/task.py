@@ -9,7 +9,6 @@ import inspect
 from collections.abc import Callable, Coroutine
 from copy import copy
 from functools import update_wrapper
-from hashlib import blake2b
 from typing import Any, Generic, ParamSpec, Protocol, Self, TypeVar, Unpack, overload
 
 from attrs import evolve, frozen
@@ -286,6 +285,8 @@ class Task(Generic[P, R_co]):
         self._encode = self._definition.arguments.encode
 
     def _encode_unique(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> OutgoingJob:
+        from hashlib import blake2b
+
         unique = self._prepared.unique
         arguments = self._definition.arguments
         payload = self._encode(args, kwargs)
