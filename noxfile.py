@@ -21,6 +21,7 @@ CHECKED = (*PACKAGES, "tests", "examples", "benchmarks", "noxfile.py")
 TEST_PROCESSES = "2"
 
 os.environ.setdefault("UV_PYTHON_DOWNLOADS", "never")
+os.environ.setdefault("UV_COMPILE_BYTECODE", "1")
 nox.needs_version = ">=2025.2.9"
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.reuse_venv = "yes"
