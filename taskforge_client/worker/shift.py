@@ -131,6 +131,7 @@ class Shift:
         flushing = self._loop.create_task(self.outcomes.run())
         self._claiming = self._loop.create_task(self._claimer.run())
         housekeeping = self._loop.create_task(self._keep_house())
+        self._source.on_notice(self._heart.beat_soon)
         self._heart.start()
         try:
             await self._leave.wait()

@@ -3,7 +3,7 @@
 Roads implement it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from taskforge_client.wire.workers import (
@@ -25,6 +25,13 @@ class JobSource(Protocol):
     that shares nothing with the event loop, so that a busy loop can't starve the lease. The rest is
     awaited on the loop.
     """
+
+    def on_notice(self, callback: Callable[[], None]) -> None:
+        """Have `callback` called on the loop when a cancellation or a drain request may wait.
+
+        A heartbeat sent then learns of it at once instead of with the next regular one.
+        """
+        ...
 
     async def register(self, registration: Registration) -> Lease:
         """Open a lease for a new incarnation."""

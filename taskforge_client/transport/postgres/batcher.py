@@ -8,17 +8,18 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-from taskforge_client.errors import Refused, TaskForgeError
+from taskforge_client.errors import TaskForgeError, from_problem
 from taskforge_client.transport.base import OutgoingJob
 from taskforge_client.wire.jobs import Enqueued
+from taskforge_client.wire.problems import Problem
 
 _MOST: Final = 1000
 
-Flush = Callable[[Sequence[OutgoingJob]], Awaitable[Sequence[Enqueued | Refused]]]
+Flush = Callable[[Sequence[OutgoingJob]], Awaitable[Sequence[Enqueued | Problem]]]
 
 
 class Batcher:
-    """Self-clocked batching over `flush`, which answers in order with a refusal where its job stood."""
+    """Self-clocked batching over `flush`, which answers in order with a problem where its job stood."""
 
     def __init__(self, flush: Flush) -> None:
         self._flush = flush
@@ -54,13 +55,13 @@ class Batcher:
 
 def _settle(
     batch: Sequence[tuple[OutgoingJob, asyncio.Future[Enqueued]]],
-    answers: Sequence[Enqueued | Refused],
+    answers: Sequence[Enqueued | Problem],
 ) -> None:
     for (_, future), answer in zip(batch, answers, strict=True):
         if future.done():
             continue
-        if isinstance(answer, Refused):
-            future.set_exception(answer)
+        if isinstance(answer, Problem):
+            future.set_exception(from_problem(answer))
         else:
             future.set_result(answer)
 

@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 from typing import Any
 
-from taskforge_client.errors import Conflict, NotFound, Refused
-from taskforge_client.transport.base import OutgoingJob
+from taskforge_client.errors import Conflict, NotFound
+from taskforge_client.transport.base import EnqueuedBatch, OutgoingJob
 from taskforge_client.transport.postgres.arrays import Int8Array
 from taskforge_client.transport.postgres.batcher import Batcher
 from taskforge_client.transport.postgres.directory import Directory
 from taskforge_client.transport.postgres.doorbell import Doorbell
 from taskforge_client.transport.postgres.link import AsyncLink, Link
 from taskforge_client.transport.postgres.refusals import refusal
-from taskforge_client.transport.postgres.sending import RETRY_SECONDS, Answer, Sender
+from taskforge_client.transport.postgres.sending import RETRY_SECONDS, Sender
 from taskforge_client.transport.postgres.statements import (
     CANCEL,
     RETRY,
@@ -51,8 +51,8 @@ class PostgresTransport:
         """Store one job durably."""
         return await self._batcher.put(job)
 
-    async def enqueue_many(self, jobs: Sequence[OutgoingJob]) -> Sequence[Enqueued | Refused]:
-        """Store a chunk; a job that is refused leaves its refusal in its place, the others stand."""
+    async def enqueue_many(self, jobs: Sequence[OutgoingJob]) -> EnqueuedBatch:
+        """Store a chunk; a job that is refused leaves its problem in its place, the others stand."""
         answers, rung = await self._bulk_sender.send(jobs)
         self._doorbell.ring(rung)
         return answers
@@ -97,7 +97,7 @@ class PostgresTransport:
         for link in (self._singles, self._bulk, self._verbs):
             await link.aclose()
 
-    async def _send_gathered(self, jobs: Sequence[OutgoingJob]) -> Sequence[Answer]:
+    async def _send_gathered(self, jobs: Sequence[OutgoingJob]) -> EnqueuedBatch:
         answers, rung = await self._single_sender.send(jobs)
         self._doorbell.ring(rung)
         return answers

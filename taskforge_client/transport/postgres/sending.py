@@ -5,14 +5,14 @@ stored: nothing is stored twice and nothing acknowledged is lost.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, Self, TypeVar, overload
+from typing import Final, TypeVar
 
 import psycopg
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay
 from tenacity.wait import wait_random_exponential
 
 from taskforge_client.errors import InvalidRequest, Refused, Unreachable
-from taskforge_client.transport.base import OutgoingJob
+from taskforge_client.transport.base import EnqueuedBatch, OutgoingJob
 from taskforge_client.transport.postgres.arrays import (
     ByteaArray,
     Int2Array,
@@ -39,41 +39,20 @@ from taskforge_client.transport.postgres.statements import (
     RESERVE,
     STORED,
 )
-from taskforge_client.wire.ids import BLOCK_SIZE, job_id
-from taskforge_client.wire.jobs import Enqueued
+from taskforge_client.wire.ids import BLOCK_SIZE
+from taskforge_client.wire.problems import Problem
 
 R = TypeVar("R")
-Answer = Enqueued | Refused
+Answer = tuple[int, bool] | Refused
 Chosen = tuple[OutgoingJob, PreparedOptions]
 
 RETRY_SECONDS: Final = 30.0
-_COPY_FROM: Final = 40
+_COPY_FROM: Final = 500
 _WAIT_LONGEST_SECONDS: Final = 2.0
 
 
-class StoredJobs(Sequence[Enqueued]):
-    """Answers to jobs that were all stored anew, each made when it is looked at: a bulk send rarely looks."""
-
-    def __init__(self, numbers: Sequence[int]) -> None:
-        self.numbers = numbers
-
-    def __len__(self) -> int:
-        """How many jobs were stored."""
-        return len(self.numbers)
-
-    @overload
-    def __getitem__(self, place: int) -> Enqueued: ...
-    @overload
-    def __getitem__(self, place: slice) -> Self: ...
-    def __getitem__(self, place: int | slice) -> Enqueued | Self:
-        """Return one answer, or some of them."""
-        if isinstance(place, slice):
-            return type(self)(self.numbers[place])
-        return Enqueued(id=job_id(self.numbers[place]))
-
-
 class Sender:
-    """Stores jobs over one link; answers in the order asked, refusals in their places."""
+    """Stores jobs over one link."""
 
     def __init__(
         self, link: Link, directory: Directory, retry_seconds: float = RETRY_SECONDS
@@ -83,7 +62,7 @@ class Sender:
         self._retry_seconds = retry_seconds
         self._mint = NumberMint()
 
-    async def send(self, jobs: Sequence[OutgoingJob]) -> tuple[Sequence[Answer], set[int]]:
+    async def send(self, jobs: Sequence[OutgoingJob]) -> tuple[EnqueuedBatch, set[int]]:
         """Store `jobs` durably; also return the queues in which something is ready now.
 
         Raises:
@@ -98,19 +77,31 @@ class Sender:
         for job, options in zip(jobs, prepared, strict=True):
             if not isinstance(options, Refused):
                 (plain if options.copyable else featured).append((job, options))
-        stored = await self._send_plain(plain, rung) if plain else StoredJobs(())
-        if len(stored) == len(jobs):
-            return stored, rung
+        numbers = await self._send_plain(plain, rung) if plain else []
+        if len(numbers) == len(jobs):
+            return EnqueuedBatch(numbers), rung
         others = await self._send_each(featured) if featured else []
         rung.update(options.queue for _, options in featured)
-        plain_answers, other_answers = iter(stored), iter(others)
-        answers: list[Answer] = []
-        for options in prepared:
-            if isinstance(options, Refused):
-                answers.append(options)
-            else:
-                answers.append(next(plain_answers if options.copyable else other_answers))
-        return answers, rung
+        return _merged(prepared, numbers, others), rung
+
+    async def send_within(self, connection: AsyncLink, jobs: Sequence[OutgoingJob]) -> set[int]:
+        """Store `jobs` in the transaction that is open on `connection`; return the queues to ring after its commit.
+
+        Raises:
+            Refused: one of them is refused; the transaction should not be committed.
+        """
+        project = await self._directory.project(connection)
+        chosen = [(job, await self._directory.prepare(connection, job)) for job in jobs]
+        numbers = await self._mint.mint(connection, len(jobs))
+        features = JsonbArray([options.features for _, options in chosen])
+        cursor = await connection.execute(
+            ENQUEUE_EACH, (project, *columns(chosen, numbers), features), binary=True
+        )
+        for row in sorted(await cursor.fetchall()):
+            answer = answer_of(*row[1:])
+            if isinstance(answer, Refused):
+                raise answer
+        return {options.queue for _, options in chosen}
 
     async def _prepare_all(
         self, connection: AsyncLink, jobs: Sequence[OutgoingJob]
@@ -128,7 +119,7 @@ class Sender:
                 prepared.append(refused)
         return prepared
 
-    async def _send_plain(self, chosen: Sequence[Chosen], rung: set[int]) -> StoredJobs:
+    async def _send_plain(self, chosen: Sequence[Chosen], rung: set[int]) -> list[int]:
         simple = len(chosen) < _COPY_FROM and all(options.features is None for _, options in chosen)
         write = self._insert if simple else self._copy
         numbers: list[int] = []
@@ -139,7 +130,7 @@ class Sender:
             await write(connection, chosen, numbers, rung)
 
         await self._patiently(attempt)
-        return StoredJobs(numbers)
+        return numbers
 
     async def _insert(
         self,
@@ -152,7 +143,7 @@ class Sender:
             numbers.extend(await self._mint.mint(connection, len(chosen)))
         project = await self._directory.project(connection)
         await connection.execute(
-            ENQUEUE_PLAIN, (project, *_columns(chosen, numbers)), prepare=True, binary=True
+            ENQUEUE_PLAIN, (project, *columns(chosen, numbers)), prepare=True, binary=True
         )
         rung.update(options.queue for _, options in chosen)
 
@@ -186,12 +177,12 @@ class Sender:
             features = JsonbArray([options.features for _, options in chosen])
             cursor = await connection.execute(
                 ENQUEUE_EACH,
-                (project, *_columns(chosen, numbers), features),
+                (project, *columns(chosen, numbers), features),
                 prepare=True,
                 binary=True,
             )
             rows = sorted(await cursor.fetchall())
-            return [_answer(*row[1:]) for row in rows]
+            return [answer_of(*row[1:]) for row in rows]
 
         return await self._patiently(attempt)
 
@@ -224,7 +215,34 @@ class Sender:
         return await retrying(self._link.call, careful)
 
 
-def _columns(chosen: Sequence[Chosen], numbers: Sequence[int]) -> tuple[object, ...]:
+def _merged(
+    prepared: Sequence[PreparedOptions | Refused],
+    plain_numbers: Sequence[int],
+    others: Sequence[Answer],
+) -> EnqueuedBatch:
+    """Return all answers in the order asked."""
+    numbers: list[int] = []
+    deduplicated: set[int] = set()
+    problems: dict[int, Problem] = {}
+    plain, other = iter(plain_numbers), iter(others)
+    for position, options in enumerate(prepared):
+        if isinstance(options, Refused):
+            answer: Answer = options
+        elif options.copyable:
+            answer = next(plain), False
+        else:
+            answer = next(other)
+        if isinstance(answer, Refused):
+            numbers.append(0)
+            problems[position] = answer.problem
+        else:
+            numbers.append(answer[0])
+            if answer[1]:
+                deduplicated.add(position)
+    return EnqueuedBatch(numbers, frozenset(deduplicated), problems)
+
+
+def columns(chosen: Sequence[Chosen], numbers: Sequence[int]) -> tuple[object, ...]:
     options = [prepared for _, prepared in chosen]
     return (
         Int8Array(numbers),
@@ -239,14 +257,14 @@ def _columns(chosen: Sequence[Chosen], numbers: Sequence[int]) -> tuple[object, 
     )
 
 
-def _answer(
+def answer_of(
     number: int | None,
     deduplicated: bool | None,  # noqa: FBT001 (a column of the answer)
     problem_state: str | None,
     problem: str | None,
 ) -> Answer:
     if number is not None:
-        return Enqueued(id=job_id(number), deduplicated=bool(deduplicated))
+        return number, bool(deduplicated)
     return refusal(REFUSALS[problem_state or ""], problem or "")
 
 

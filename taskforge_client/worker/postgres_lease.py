@@ -1,0 +1,77 @@
+"""Keeps a worker's lease over a blocking connection of its own, in the heartbeat's thread."""
+
+from typing import Any, Final
+
+import psycopg
+
+from taskforge_client.transport.postgres.arrays import (
+    Float8Array,
+    Int8Array,
+    TextArray,
+    register_arrays,
+)
+from taskforge_client.transport.postgres.link import CONNECTION_OPTIONS
+from taskforge_client.transport.postgres.refusals import translate
+from taskforge_client.wire.jobs import Progress
+from taskforge_client.wire.workers import Heartbeat, HeartbeatAnswer
+
+_BEAT: Final = "select draining, cancelled, strays from taskforge.heartbeat(%s, %s, %s)"
+_REPORT: Final = "select taskforge.report_progress(%s, %s, %s::float8[], %s)"
+
+
+class LeaseKeeper:
+    """Sends heartbeats. Not to be shared between threads; `close` may come from another once beating has ended."""
+
+    def __init__(self, url: str, lease_seconds: float) -> None:
+        self._url = url
+        self._lease_seconds = lease_seconds
+        self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
+
+    def beat(self, beat: Heartbeat) -> HeartbeatAnswer:
+        """Extend the lease, report progress, and return what the worker should know.
+
+        Raises:
+            Unreachable: the database did not answer; the lease may or may not have been extended.
+        """
+        try:
+            connection = self._open()
+            known = None if beat.running is None else Int8Array(beat.running)
+            row = connection.execute(_BEAT, (beat.worker, self._lease_seconds, known)).fetchone()
+            if row is not None and beat.progress:
+                _report(connection, beat.progress)
+        except psycopg.Error as error:
+            self.close()
+            raise translate(error) from error
+        if row is None:
+            return HeartbeatAnswer(alive=False)
+        draining, cancelled, _ = row
+        reasons = {int(number): reason for number, reason in (cancelled or {}).items()}
+        return HeartbeatAnswer(alive=True, drain=draining, cancelled=reasons)
+
+    def close(self) -> None:
+        """Close the connection; the next beat opens another."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _open(self) -> psycopg.Connection[tuple[Any, ...]]:
+        if self._connection is None or self._connection.closed:
+            self._connection = psycopg.connect(
+                self._url, autocommit=True, application_name="taskforge lease", **CONNECTION_OPTIONS
+            )
+            register_arrays(self._connection)
+        return self._connection
+
+
+def _report(connection: psycopg.Connection[Any], progress: dict[int, Progress]) -> None:
+    numbers = sorted(progress)
+    notes = [progress[number].note for number in numbers]
+    connection.execute(
+        _REPORT,
+        (
+            Int8Array(numbers),
+            Float8Array([progress[number].done for number in numbers]),
+            [progress[number].total for number in numbers],
+            TextArray([None if note is None else note.encode() for note in notes]),
+        ),
+    )
