@@ -10,7 +10,14 @@ from taskforge_client.errors import InvalidRequest, Refused, ResultTimeout, TooL
 from taskforge_client.transport.base import OutgoingJob
 from taskforge_client.values import DECODER, ENCODER, JSON_DECODER
 from taskforge_client.wire.ids import job_number
-from taskforge_client.wire.jobs import CancelAnswer, Encoding, Enqueued, JobSpec, JobView
+from taskforge_client.wire.jobs import (
+    CancelAnswer,
+    Encoding,
+    Enqueued,
+    JobSpec,
+    JobView,
+    RetryRequest,
+)
 from taskforge_client.wire.limits import (
     check_options,
     check_payload_size,
@@ -92,12 +99,17 @@ async def cancel(caller: Caller, identifier: str, reason: str = "") -> CancelAns
     return await caller.transport.cancel(identifier, reason or "cancelled by request")
 
 
-async def retry(
-    caller: Caller, identifier: str, arguments: dict[str, Any] | None = None
-) -> Enqueued:
-    """Run a job that ended badly once more, with other arguments as a new job."""
+async def retry(caller: Caller, identifier: str, request: RetryRequest | None = None) -> Enqueued:
+    """Run a job that ended badly once more; with other arguments that is a new job."""
     check_id(identifier)
-    payload = None if arguments is None else encode_arguments(arguments)
+    asked = request or RetryRequest()
+    payload = asked.payload
+    if asked.args is not None:
+        if payload is not None:
+            raise InvalidRequest.because("args", "stands beside a payload", "one of the two")
+        payload = encode_arguments(asked.args)
+    elif payload is not None:
+        _check_payload(payload, Encoding.MSGPACK)
     return await caller.transport.retry(identifier, payload)
 
 

@@ -6,8 +6,13 @@ It manages no transactions: what must happen at once is one statement or one fun
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, LiteralString, Protocol, TypeVar
 
+from attrs import frozen
 from psycopg import AsyncConnection
 from psycopg.rows import dict_row
+
+from taskforge_client.errors import NotConfigured, TaskForgeError, Unreachable
+from taskforge_server.storage.errors import Busy, DatabaseUnreachable, SchemaError, StorageError
+from taskforge_server.storage.pool import Pool
 
 R = TypeVar("R")
 Row = dict[str, Any]
@@ -20,6 +25,25 @@ class Database(Protocol):
     async def call(self, work: Work[R]) -> R:
         """Return `work(connection)`."""
         ...
+
+
+@frozen
+class PooledDatabase:
+    """Lends the connections of a pool, for a server that answers many calls at once."""
+
+    pool: Pool
+
+    async def call(self, work: Work[R]) -> R:
+        """Return `work(connection)`; see `Database`."""
+        try:
+            async with self.pool.connection() as connection:
+                return await work(connection)
+        except (DatabaseUnreachable, Busy) as error:
+            raise Unreachable(str(error)) from error
+        except SchemaError as error:
+            raise NotConfigured(str(error)) from error
+        except StorageError as error:
+            raise TaskForgeError(str(error)) from error
 
 
 async def fetch_all(

@@ -10,13 +10,6 @@ from taskforge.worker w where w.project_id = %(project)s order by w.id;
 update taskforge.worker set draining = true
 where project_id = %(project)s and (%(workers)s::bigint[] is null or id = any (%(workers)s)) returning id;
 
--- name: list_schedules :many
-select s.id, s.name, s.specification, s.task, s.payload, s.encoding, q.name as queue, s.priority, s.max_attempts, s.timeout_ms,
-    s.options, s.next_fire_at, s.last_fire_at, s.paused_at is not null as paused, s.orphaned_at is not null as orphaned,
-    (select f.job_id from taskforge.schedule_fire f where f.schedule_id = s.id order by f.fire_at desc limit 1) as last_job
-from taskforge.schedule s join taskforge.queue q on q.id = s.queue_id
-where s.project_id = %(project)s and (%(name)s::text is null or s.name = %(name)s) order by s.name;
-
 -- name: finished_total :one
 -- Attempts that ended since the statistics began, from counters alone: costs the same at any size of history.
 select coalesce(sum(n_tup_ins), 0)::bigint as count from pg_stat_user_tables

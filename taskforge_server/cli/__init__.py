@@ -1,0 +1,1 @@
+"""The `taskforge` command: it parses, calls operations and prints, and decides nothing."""

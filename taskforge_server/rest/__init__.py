@@ -1,0 +1,1 @@
+"""The HTTP face: it translates between HTTP and `operations`, and knows no SQL."""
