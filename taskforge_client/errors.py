@@ -67,6 +67,8 @@ class UseAwait(TaskForgeError):
 class Unreachable(TaskForgeError):
     """TaskForge can't be reached; the call may or may not have been carried out."""
 
+    retry_after_seconds: float | None = None
+
 
 class ResultTimeout(TaskForgeError):
     """The job is not final yet."""

@@ -9,7 +9,6 @@ from typing import Protocol, overload, runtime_checkable
 from attrs import define, field
 
 from taskforge_client.wire.ids import job_id
-from taskforge_client.errors import Refused
 from taskforge_client.wire.jobs import CancelAnswer, Encoding, Enqueued, JobOptions, JobView
 from taskforge_client.wire.problems import Problem
 from taskforge_client.wire.queues import QueueView

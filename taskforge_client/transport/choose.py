@@ -26,9 +26,8 @@ def open_transport(settings: ClientSettings) -> Transport:
         return PostgresTransport(settings.url, settings.project)
     if scheme in {"http", "https"}:
         from taskforge_client.transport.http import HttpTransport
-        from taskforge_client.transport.retrying import RetryingTransport
 
-        return RetryingTransport(HttpTransport(settings.url, settings.api_key))
+        return HttpTransport(settings.url, settings.api_key)
     raise NotConfigured(
         f"the URL {settings.url!r} has the scheme {scheme!r}; expected postgresql, http or https"
     )

@@ -7,6 +7,7 @@ from typing import Any
 from attrs import Factory, frozen
 
 from taskforge_client.wire.policies import RetryPolicy, UniquePolicy
+from taskforge_client.wire.problems import Problem
 from taskforge_client.wire.states import JobState, OnParentFailure
 
 DEFAULT_QUEUE = "default"
@@ -160,3 +161,29 @@ class CancelAnswer:
     id: str
     state: JobState
     requested: bool = False
+
+
+@frozen(kw_only=True)
+class BulkAnswer:
+    """The answer to one job of a bulk request.
+
+    The id of what is stored, or the problem that refused it.
+    """
+
+    id: str | None = None
+    deduplicated: bool = False
+    problem: Problem | None = None
+
+
+@frozen(kw_only=True)
+class CancelRequest:
+    """Cancel a job, with a reason that is kept and shown."""
+
+    reason: str = ""
+
+
+@frozen(kw_only=True)
+class RetryRequest:
+    """Run a job once more; with `payload` (MessagePack) as a new job that remembers the old one."""
+
+    payload: bytes | None = None
