@@ -184,6 +184,11 @@ class CancelRequest:
 
 @frozen(kw_only=True)
 class RetryRequest:
-    """Run a job once more; with `payload` (MessagePack) as a new job that remembers the old one."""
+    """Run a job once more.
 
+    `args` (plain values) or `payload` (MessagePack) make a new job that remembers the old one;
+    without either the same job goes on.
+    """
+
+    args: dict[str, Any] | None = None
     payload: bytes | None = None
