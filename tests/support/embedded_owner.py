@@ -1,6 +1,6 @@
 """A process that owns an embedded PostgreSQL, for tests that kill it: run as a module.
 
-    python -m tests.support.embedded_owner FOLDER
+    python -m tests.support.embedded_owner FOLDER [PROGRAMS]
 
 It says one JSON object when the server is ready, and a line for each phase before. Then it obeys
 lines on its standard input: `stop`, `fork` (leave a child process behind), `interrupts` (tell how
@@ -55,10 +55,19 @@ class Owner:
         return self.process.stdout.readline().strip()
 
 
-def spawn_owner(folder: Path, *, prefix: Sequence[str] = ()) -> subprocess.Popen[str]:
-    """Start the process in a session of its own; `prefix` is a command that starts commands."""
+def spawn_owner(
+    folder: Path, *, prefix: Sequence[str] = (), programs: Path | None = None
+) -> subprocess.Popen[str]:
+    """Start the process in a session of its own.
+
+    Args:
+        folder: The data folder.
+        prefix: A command that starts commands.
+        programs: Folder with PostgreSQL's programs; None takes the installed wheel's.
+    """
+    arguments = [str(folder), *([str(programs)] if programs else [])]
     return subprocess.Popen(
-        [*prefix, sys.executable, "-m", "tests.support.embedded_owner", str(folder)],
+        [*prefix, sys.executable, "-m", "tests.support.embedded_owner", *arguments],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -78,9 +87,11 @@ def await_ready(process: subprocess.Popen[str]) -> Owner:
 
 
 @contextlib.contextmanager
-def owner(folder: Path, *, prefix: Sequence[str] = ()) -> Iterator[Owner]:
+def owner(
+    folder: Path, *, prefix: Sequence[str] = (), programs: Path | None = None
+) -> Iterator[Owner]:
     """A running owner; killed at the end if it still runs."""
-    with spawn_owner(folder, prefix=prefix) as process:
+    with spawn_owner(folder, prefix=prefix, programs=programs) as process:
         try:
             yield await_ready(process)
         finally:
@@ -98,7 +109,9 @@ def main() -> None:
     interrupts: list[int] = []
     signal.signal(signal.SIGINT, lambda number, _frame: interrupts.append(number))
     server = start_embedded(
-        sys.argv[1], progress=lambda phase, _seconds: say(phase.name)
+        sys.argv[1],
+        binaries=Path(sys.argv[2]) if sys.argv[2:] else None,
+        progress=lambda phase, _seconds: say(phase.name),
     )
     described = {
         "url": server.url,

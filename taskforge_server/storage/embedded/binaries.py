@@ -136,7 +136,6 @@ def _major_version(directory: Path, identity: ServerIdentity) -> int:
 
 def _readable_copy(directory: Path, cache_parents: Sequence[Path]) -> Path:
     """Where everybody can read the installation around `directory`: a copy, made once."""
-    installation = directory.parent
     program = (directory / "postgres").stat()
     name = hashlib.sha256(
         f"{directory}:{program.st_size}:{program.st_mtime_ns}".encode()
@@ -148,16 +147,27 @@ def _readable_copy(directory: Path, cache_parents: Sequence[Path]) -> Path:
             _make_own_folder(folder)
             target = folder / name
             if not target.exists():
-                _copy_readable(installation, target)
+                _copy_readable(_parts(directory), target)
         except OSError as error:
             refusals.append(f"{folder}: {error.strerror or error}")
             continue
-        return target / directory.name
+        return target / directory.relative_to(directory.parents[2])
     raise EmbeddedPostgresError(
         "PostgreSQL's programs lie where an unprivileged user cannot read them "
-        f"({installation}), and no readable copy could be made ({'; '.join(refusals)}); "
+        f"({directory}), and no readable copy could be made ({'; '.join(refusals)}); "
         "run as an ordinary user, or set TASKFORGE_DATABASE_URL"
     )
+
+
+def _parts(directory: Path) -> dict[Path, Path]:
+    """What belongs to the programs, each folder with its place in a copy.
+
+    A wheel keeps the libraries it brought along in a folder beside its package, which the programs
+    find by a relative path; so places are relative to the folder that holds both.
+    """
+    package = directory.parents[1]
+    parts = [directory.parent, package.with_name(f"{package.name}.libs")]
+    return {part: part.relative_to(package.parent) for part in parts if part.is_dir()}
 
 
 def _make_own_folder(folder: Path) -> None:
@@ -173,24 +183,30 @@ def _make_own_folder(folder: Path) -> None:
         raise PermissionError(0, "belongs to somebody else or is writable by others")
 
 
-def _copy_readable(installation: Path, target: Path) -> None:
+def _copy_readable(parts: dict[Path, Path], target: Path) -> None:
     """Copy under a passing name and rename, so that a copy is either whole or absent."""
     passing = target.with_name(f".{target.name}-{secrets.token_hex(4)}")
     try:
-        for source, folders, files in os.walk(installation):
-            place = passing / Path(source).relative_to(installation)
-            place.mkdir(mode=0o755)
-            place.chmod(0o755)
-            folders[:] = [name for name in folders if name not in {"include", "doc", "man"}]
-            for name in files:
-                _copy_file(Path(source) / name, place / name)
+        for part, place in parts.items():
+            for source, folders, files in os.walk(part):
+                to = passing / place / Path(source).relative_to(part)
+                _make_readable_folder(to)
+                folders[:] = [name for name in folders if name not in {"include", "doc", "man"}]
+                for name in files:
+                    _copy_file(Path(source) / name, to / name)
         passing.rename(target)
-    except FileExistsError:
-        shutil.rmtree(passing)
     except OSError:
         shutil.rmtree(passing, ignore_errors=True)
-        if not target.exists():
+        if not target.exists():  # else another start was faster
             raise
+
+
+def _make_readable_folder(folder: Path) -> None:
+    """Make a folder and its parents, whatever the umask takes off."""
+    if not folder.exists():
+        _make_readable_folder(folder.parent)
+        folder.mkdir()
+        folder.chmod(0o755)
 
 
 def _copy_file(source: Path, place: Path) -> None:

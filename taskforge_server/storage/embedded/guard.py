@@ -60,8 +60,10 @@ def _before_start(death_signal: int, name_uid: int | None) -> Callable[[], None]
 
 
 def _write(path: str, text: str) -> None:
-    with open(path, "w", encoding="ascii") as file:  # noqa: PTH123  between fork and exec: little
-        file.write(text)
+    """Write without any import, for which it may be too late between fork and exec."""
+    descriptor = os.open(path, os.O_WRONLY)
+    os.write(descriptor, text.encode())
+    os.close(descriptor)
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import select
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from taskforge_server.storage.embedded.progress import Reporter, StartPhase
 from taskforge_server.storage.errors import EmbeddedPostgresError
 
 SUPERUSER = "postgres"
+_DISK_FULL = re.compile(r"No space left|[Ff]ree disk space")
 STOP_SECONDS = 60.0
 """How long a fast shutdown may take before an immediate one follows."""
 
@@ -85,7 +87,7 @@ class Launch:
         step = "initdb" if event.get("step") == "initdb" else "PostgreSQL"
         statistics = os.statvfs(self.folder.path)
         advice = ""
-        if "No space left" in said or statistics.f_bavail * statistics.f_frsize < 1 << 20:
+        if _DISK_FULL.search(said) or statistics.f_bavail * statistics.f_frsize < 1 << 20:
             advice = "; the disk is full: free some space and start again"
         elif "user does not exist" in said:
             advice = (
