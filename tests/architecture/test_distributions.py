@@ -1,9 +1,14 @@
+import ast
 import re
 import runpy
+import sys
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
+from pathlib import Path
 
 import pytest
 
-from tests.architecture.repository import PACKAGES, ROOT, project, workspace
+from tests.architecture.repository import PACKAGES, ROOT, files, project, relative, workspace
 
 LOCKS = ROOT / ".ci" / "locks"
 PINNED = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==", re.MULTILINE)
@@ -41,14 +46,27 @@ def group(name: str) -> set[str]:
     return names
 
 
-def run_requirements() -> set[str]:
+def declared(*packages: str) -> set[str]:
+    """Return the names of what the packages require, their extras included."""
     names: set[str] = set()
-    for package in PACKAGES:
+    for package in packages:
         table = project(package)
         names |= {requirement_name(entry) for entry in table["dependencies"]}
         for extra in table.get("optional-dependencies", {}).values():
             names |= {requirement_name(entry) for entry in extra}
-    return names - {package.replace("_", "-") for package in PACKAGES}
+    return names
+
+
+def run_requirements() -> set[str]:
+    return declared(*PACKAGES) - {package.replace("_", "-") for package in PACKAGES}
+
+
+def imported_modules(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.partition(".")[0]
 
 
 def test_both_versions_and_the_pin_between_them_agree() -> None:
@@ -68,6 +86,21 @@ def test_both_distributions_support_the_same_pythons() -> None:
     assert [line for line in client["classifiers"] if "Python ::" in line] == [
         line for line in server["classifiers"] if "Python ::" in line
     ]
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_package_imports_only_what_it_declares(package: str) -> None:
+    allowed = declared(package) | (declared("taskforge_client") if "server" in package else set())
+    distributions = packages_distributions()
+    undeclared = {
+        f"{relative(path)}: {module}"
+        for path in files(".py")
+        if relative(path).startswith(f"{package}/")
+        for module in imported_modules(path)
+        if module not in {*sys.stdlib_module_names, package, "taskforge_client"}
+        and not allowed & {normalized(name) for name in distributions.get(module, [module])}
+    }
+    assert not undeclared, f"declare these in {package}/pyproject.toml: {sorted(undeclared)}"
 
 
 def test_the_client_alone_stays_small() -> None:
