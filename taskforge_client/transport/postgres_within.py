@@ -1,7 +1,10 @@
-"""Sends jobs inside a transaction of the caller's: psycopg's own connections, SQLAlchemy's and Django's.
+"""Sends jobs inside a transaction of the caller's.
 
-The jobs exist when that transaction commits and never did when it rolls back. Nobody rings the doorbell: the sender
-doesn't know when the commit comes, so a worker finds such jobs when it next looks by itself.
+Psycopg's own connections, SQLAlchemy's and Django's.
+
+The jobs exist when that transaction commits and never did when it rolls back. Nobody rings the
+doorbell: the sender doesn't know when the commit comes, so a worker finds such jobs when it next
+looks by itself.
 """
 
 from collections.abc import Sequence
@@ -10,8 +13,8 @@ from typing import Any
 import psycopg
 from psycopg import AsyncConnection, Connection
 
-from taskforge_client.errors import NotConfigured, Refused, from_problem
-from taskforge_client.transport.base import EnqueuedBatch, OutgoingJob
+from taskforge_client.errors import NotConfigured, Refused, TaskForgeError, from_problem
+from taskforge_client.transport.base import OutgoingJob
 from taskforge_client.transport.postgres.arrays import JsonbArray, register_arrays
 from taskforge_client.transport.postgres.prepared import PreparedOptions, prepare
 from taskforge_client.transport.postgres.refusals import translate
@@ -69,7 +72,10 @@ async def aenqueue_within(connection: object, jobs: Sequence[OutgoingJob]) -> Se
 
 
 def _psycopg_connection(connection: Any) -> object:
-    """Return the psycopg connection inside `connection`, looking through SQLAlchemy's and Django's wrappers."""
+    """Return the psycopg connection inside `connection`.
+
+    Looking through SQLAlchemy's and Django's wrappers.
+    """
     if isinstance(connection, Connection | AsyncConnection):
         return connection
     if hasattr(connection, "ensure_connection"):  # Django's wrapper
@@ -89,7 +95,8 @@ def _unknown(connection: object) -> NotConfigured:
     kind = type(connection)
     return NotConfigured(
         f"within: {kind.__module__}.{kind.__qualname__} can't carry a job; expected a psycopg (3),"
-        " SQLAlchemy or Django connection over psycopg (3), blocking for enqueue and awaited for aenqueue"
+        " SQLAlchemy or Django connection over psycopg (3), blocking for enqueue and awaited for"
+        " aenqueue"
     )
 
 
@@ -130,5 +137,6 @@ def _answers(rows: Sequence[Row]) -> Sequence[Enqueued]:
 
 
 def _first(row: Row | None) -> int:
-    assert row is not None  # a function's call always answers one row
+    if row is None:
+        raise TaskForgeError("the database answered a function's call without a row")
     return int(row[0])

@@ -1,8 +1,9 @@
 """Where a claimer's lanes hold nothing but dead entries, and when to look below all the same.
 
-Claimed rows stay in the index until they are vacuumed, and under a held snapshot for as long as it is held. A claim that
-begins at the highest `ord` it ever took from a lane does not read them again. What is committed late, with a lower
-`ord`, is found by a sweep: a claim without floors, at most once in 20 ms and never for more than a twentieth of the time.
+Claimed rows stay in the index until they are vacuumed, and under a held snapshot for as long as it
+is held. A claim that begins at the highest `ord` it ever took from a lane does not read them
+again. What is committed late, with a lower `ord`, is found by a sweep: a claim without floors, at
+most once in 20 ms and never for more than a twentieth of the time.
 """
 
 from collections.abc import Callable
@@ -26,7 +27,10 @@ class Floors:
         self._known: tuple[list[int], list[int], list[int]] | None = None
 
     def begin(self) -> tuple[list[int], list[int], list[int]]:
-        """Return queues, priorities and floors for the claim that begins now; empty lists for a sweep."""
+        """Return queues, priorities and floors for the claim that begins now.
+
+        Empty lists for a sweep.
+        """
         self._began = self._monotonic()
         self._sweeping = self._began >= self._next_sweep
         if self._sweeping:

@@ -1,7 +1,8 @@
 """Listens for the doorbell on a connection of its own, and survives whatever becomes of it.
 
-What it hears is a hint: a worker that hears nothing still looks by itself every now and then. A connection that died
-without a word is noticed because the ear asks a question every ten seconds that must be answered.
+What it hears is a hint: a worker that hears nothing still looks by itself every now and then. A
+connection that died without a word is noticed because the ear asks a question every ten seconds
+that must be answered.
 """
 
 import asyncio
@@ -67,7 +68,7 @@ class Ear:
                     self._rang.set()
                     pause = 0.05
                     await self._hear(connection)
-            await asyncio.sleep(pause * random.uniform(0.5, 1.0))
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 (spread, no secret)
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
     async def _hear(self, connection: AsyncConnection) -> None:

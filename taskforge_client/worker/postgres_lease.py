@@ -20,7 +20,10 @@ _REPORT: Final = "select taskforge.report_progress(%s, %s, %s::float8[], %s)"
 
 
 class LeaseKeeper:
-    """Sends heartbeats. Not to be shared between threads; `close` may come from another once beating has ended."""
+    """Sends heartbeats.
+
+    Not to be shared between threads; `close` may come from another once beating has ended.
+    """
 
     def __init__(self, url: str, lease_seconds: float) -> None:
         self._url = url

@@ -1,4 +1,7 @@
-"""A worker's jobs straight from PostgreSQL: one connection to claim, one to finish, one to listen, one for the lease."""
+"""A worker's jobs straight from PostgreSQL: one connection to claim, one to finish.
+
+One to listen, one for the lease.
+"""
 
 import random
 import secrets
@@ -20,7 +23,7 @@ from taskforge_client.transport.postgres.arrays import (
 )
 from taskforge_client.transport.postgres.directory import Directory
 from taskforge_client.transport.postgres.doorbell import Doorbell
-from taskforge_client.transport.postgres.link import AsyncLink, Link
+from taskforge_client.transport.postgres.link import AsyncLink, Link, only_row
 from taskforge_client.transport.postgres.sending import Sender
 from taskforge_client.wire.jobs import ENCODINGS_BY_NUMBER, ErrorView
 from taskforge_client.wire.states import STATE_NUMBERS, JobState
@@ -80,7 +83,7 @@ class PostgresSource:
         self._floors = Floors(time.monotonic)
 
     def on_notice(self, callback: Callable[[], None]) -> None:
-        """Have `callback` called on the loop when a cancellation or a drain request may wait for this worker."""
+        """Have `callback` called on the loop when a cancellation or a drain request may wait."""
         self._ear.on_notice = callback
 
     async def register(self, registration: Registration) -> Lease:
@@ -105,9 +108,7 @@ class PostgresSource:
                     self._lease_seconds,
                 ),
             )
-            row = await cursor.fetchone()
-            assert row is not None  # a function's call always answers one row
-            return int(row[0])
+            return int((await only_row(cursor))[0])
 
         self._worker = await self._claiming.call(work)
         self._queues = dict(zip(self._weights, registration.queues, strict=True))
@@ -116,7 +117,10 @@ class PostgresSource:
         return Lease(worker=self._worker, lease_seconds=self._lease_seconds)
 
     async def claim(self, limit: int) -> list[ClaimedJob]:
-        """Take up to `limit` ready jobs, higher priorities first, queues in an order drawn by their weights."""
+        """Take up to `limit` ready jobs, higher priorities first.
+
+        Queues in an order drawn by their weights.
+        """
         token = secrets.randbits(_TOKEN_BITS)
         floor_queues, floor_priorities, floors = self._floors.begin()
         parameters = (
@@ -161,8 +165,7 @@ class PostgresSource:
 
         async def work(connection: AsyncLink) -> list[int]:
             cursor = await connection.execute(_RELEASE, (numbers, tokens))
-            row = await cursor.fetchone()
-            return (row and row[0]) or []
+            return (await only_row(cursor))[0] or []
 
         self._doorbell.ring(await self._finishing.call(work))
 
@@ -189,7 +192,8 @@ class PostgresSource:
     def _queue_order(self) -> list[int]:
         if len(self._weights) == 1:
             return list(self._weights)
-        # The smallest of exponential draws with rate w comes first with probability w / sum (Efraimidis and Spirakis, 2006).
+        # Of exponential draws with the weights as rates, a queue's is the smallest with the
+        # probability of its share (Efraimidis and Spirakis, 2006).
         return sorted(self._weights, key=lambda queue: random.expovariate(self._weights[queue]))
 
     def _jobs(self, rows: list[tuple[Any, ...]], token: int) -> list[ClaimedJob]:
@@ -220,7 +224,7 @@ class PostgresSource:
         return jobs
 
     async def _record(self, outcomes: Sequence[Finished]) -> set[int]:
-        """Record outcomes that spawn nothing and return the numbers of those whose attempt was lost."""
+        """Record outcomes that spawn nothing; return the numbers of those whose attempt was lost."""
         ordered = sorted(outcomes, key=_number)
         parameters = _finish_parameters(ordered)
 
@@ -268,9 +272,7 @@ async def _finish(
 ) -> tuple[set[int], list[int]]:
     cursor = connection.cursor(binary=True)
     await cursor.execute(_FINISH, parameters, prepare=True)
-    row = await cursor.fetchone()
-    assert row is not None  # a function's call always answers one row
-    recorded, won, rung = row
+    recorded, won, rung = await only_row(cursor)
     if recorded == len(ordered):
         return set(), rung or []
     left = {outcome.number: outcome for outcome in ordered}
@@ -285,8 +287,7 @@ async def _finish(
             Int8Array([outcome.token for outcome in rest]),
         ),
     )
-    row = await cursor.fetchone()
-    before = set(row[0] or ()) if row is not None else set()
+    before = set((await only_row(cursor))[0] or ())
     return set(left) - before, rung or []
 
 

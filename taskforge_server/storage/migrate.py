@@ -1,8 +1,9 @@
 """Brings a database's schema to what this version needs, one numbered file at a time, forward only.
 
-Each file runs in a transaction of its own together with its line in the ledger, under an advisory lock that ends with
-the transaction: processes that race apply every file once, and one that dies half-way leaves a whole number of files.
-A file's name tells its phase: `expand` may run before the new code is there, `contract` only when the old is gone.
+Each file runs in a transaction of its own together with its line in the ledger, under an advisory
+lock that ends with the transaction: processes that race apply every file once, and one that dies
+half-way leaves a whole number of files. A file's name tells its phase: `expand` may run before the
+new code is there, `contract` only when the old is gone.
 """
 
 import hashlib

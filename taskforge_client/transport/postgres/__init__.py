@@ -1,4 +1,7 @@
-"""The direct road: straight to PostgreSQL, through the SQL face and binary COPY (extra `[postgres]`)."""
+"""The direct road: straight to PostgreSQL.
+
+Through the SQL face and binary COPY (extra `[postgres]`).
+"""
 
 from taskforge_client.transport.postgres.road import PostgresTransport
 

@@ -1,10 +1,11 @@
 """PostgreSQL arrays in binary form, packed as wholes.
 
-psycopg dumps a list element by element; for batches of hundreds that costs more than the statement's own work on this
-side. These values are packed by one `struct` call each and passed through untouched.
+psycopg dumps a list element by element; for batches of hundreds that costs more than the
+statement's own work on this side. These values are packed by one `struct` call each and passed
+through untouched.
 
-The layout is that of `array_send`: dimensions, null flag, element type, length, lower bound, then each element behind
-its length (-1 for null).
+The layout is that of `array_send`: dimensions, null flag, element type, length, lower bound, then
+each element behind its length (-1 for null).
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """Gathers single sends into batches without making any of them wait for a timer.
 
-The first send goes out at once; whatever comes while it is under way goes out together when it has returned. So a lone
-caller pays nothing, and fifty at a time share one transaction.
+The first send goes out at once; whatever comes while it is under way goes out together when it has
+returned. So a lone caller pays nothing, and fifty at a time share one transaction.
 """
 
 import asyncio
@@ -19,7 +19,10 @@ Flush = Callable[[Sequence[OutgoingJob]], Awaitable[Sequence[Enqueued | Problem]
 
 
 class Batcher:
-    """Self-clocked batching over `flush`, which answers in order with a problem where its job stood."""
+    """Self-clocked batching over `flush`.
+
+    Which answers in order with a problem where its job stood.
+    """
 
     def __init__(self, flush: Flush) -> None:
         self._flush = flush
@@ -27,7 +30,10 @@ class Batcher:
         self._running: asyncio.Task[None] | None = None
 
     async def put(self, job: OutgoingJob) -> Enqueued:
-        """Return the answer to `job` once its batch is durable; raises what concerns this job alone."""
+        """Return the answer to `job` once its batch is durable.
+
+        Raises what concerns this job alone.
+        """
         future: asyncio.Future[Enqueued] = asyncio.get_running_loop().create_future()
         self._waiting.append((job, future))
         if self._running is None or self._running.done():

@@ -1,7 +1,7 @@
 """Rows in COPY's binary format, for sends by the thousand.
 
-The format is told in PostgreSQL's manual under COPY, "Binary Format": a signature, then per row a count of fields and
-each field behind its length, then -1.
+The format is told in PostgreSQL's manual under COPY, "Binary Format": a signature, then per row a
+count of fields and each field behind its length, then -1.
 """
 
 from struct import Struct
@@ -20,8 +20,8 @@ _BODY_FIELDS: Final = 13
 _PLACE_FIELDS: Final = 7
 
 _COPY_BODIES: Final = (
-    "copy taskforge.job (id, payload, project_id, queue_id, priority, max_attempts, timeout_ms, encoding,"
-    " on_parent_failure, task, tags, meta, retry) from stdin (format binary)"
+    "copy taskforge.job (id, payload, project_id, queue_id, priority, max_attempts, timeout_ms,"
+    " encoding, on_parent_failure, task, tags, meta, retry) from stdin (format binary)"
 )
 _COPY_READY: Final = (
     "copy taskforge.ready (ord, job_id, queue_id, priority, attempt, max_attempts, flags)"

@@ -1,10 +1,13 @@
-"""Which numbers stand for names in storage: the project, queues and lanes. They never change, so they are kept."""
+"""Which numbers stand for names in storage: the project, queues and lanes.
+
+They never change, so they are kept.
+"""
 
 from collections.abc import Sequence
 
 from taskforge_client.errors import NotConfigured, Refused
 from taskforge_client.transport.base import OutgoingJob
-from taskforge_client.transport.postgres.link import AsyncLink
+from taskforge_client.transport.postgres.link import AsyncLink, only_row
 from taskforge_client.transport.postgres.prepared import OptionsCache, PreparedOptions
 from taskforge_client.transport.postgres.statements import ENSURE_LANE, PROJECT
 
@@ -35,7 +38,10 @@ class Directory:
     def prepared_before(
         self, jobs: Sequence[OutgoingJob]
     ) -> Sequence[PreparedOptions | Refused] | None:
-        """Return what is known for all of `jobs`, None when the database must be asked for one of them."""
+        """Return what is known for all of `jobs`.
+
+        None when the database must be asked for one of them.
+        """
         known: list[PreparedOptions | Refused] = []
         for job in jobs:
             options = self._options.get(job)
@@ -53,12 +59,13 @@ class Directory:
         return self._options.put(job, queue, await self.project(connection))
 
     async def queue(self, connection: AsyncLink, name: str, priority: int) -> int:
-        """Return a queue's number, making the queue and its lane of `priority` when they are new."""
+        """Return a queue's number.
+
+        Making the queue and its lane of `priority` when they are new.
+        """
         lane = (name, priority)
         if lane not in self._lanes:
             project = await self.project(connection)
             cursor = await connection.execute(ENSURE_LANE, (project, name, priority))
-            row = await cursor.fetchone()
-            assert row is not None  # a function's call always answers one row
-            self._lanes[lane] = int(row[0])
+            self._lanes[lane] = int((await only_row(cursor))[0])
         return self._lanes[lane]

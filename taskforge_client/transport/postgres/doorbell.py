@@ -1,6 +1,7 @@
 """Tells workers that there is something to claim: at once the first time, then at most every 20 ms.
 
-A ring is a hint. It travels on its own connection after the enqueue has committed, and nothing waits for it.
+A ring is a hint. It travels on its own connection after the enqueue has committed, and nothing
+waits for it.
 """
 
 import asyncio

@@ -6,15 +6,16 @@ from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
 import psycopg
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, AsyncCursor
 
-from taskforge_client.errors import Unreachable
+from taskforge_client.errors import TaskForgeError, Unreachable
 from taskforge_client.transport.postgres.arrays import register_arrays
 from taskforge_client.transport.postgres.refusals import translate
 
 R = TypeVar("R")
 
-# A peer that vanished without a word is noticed within these seconds, also by a connection that only listens.
+# A peer that vanished without a word is noticed within these seconds, also by a connection that
+# only listens.
 _SILENCE_SECONDS: Final = 15
 _CONNECT_SECONDS: Final = 5
 CONNECTION_OPTIONS: Final[dict[str, Any]] = {
@@ -30,12 +31,21 @@ _STATEMENT_SECONDS: Final = 20.0
 AsyncLink = AsyncConnection[tuple[Any, ...]]
 
 
+async def only_row(cursor: AsyncCursor[tuple[Any, ...]]) -> tuple[Any, ...]:
+    """Return the one row that a function's call always answers."""
+    row = await cursor.fetchone()
+    if row is None:
+        raise TaskForgeError("the database answered a function's call without a row")
+    return row
+
+
 class Link:
     """A lazily opened connection, used by one caller at a time.
 
-    `call` runs a coroutine function on the open connection and turns the medium's errors into ours. After an error of
-    the connection itself it is closed; the next call opens another. Statements that take longer than 20 seconds are
-    given up together with the connection: a half-open one would otherwise hold its caller for ever.
+    `call` runs a coroutine function on the open connection and turns the medium's errors into
+    ours. After an error of the connection itself it is closed; the next call opens another.
+    Statements that take longer than 20 seconds are given up together with the connection: a
+    half-open one would otherwise hold its caller for ever.
     """
 
     def __init__(self, url: str, application_name: str) -> None:
@@ -50,8 +60,8 @@ class Link:
         """Return `work(connection)`.
 
         Raises:
-            Unreachable: no connection, or it broke or fell silent meanwhile: the outcome of `work` is unknown.
-            Refused: the database refused a value.
+            Unreachable: no connection, or it broke or fell silent meanwhile: the outcome of `work`
+            is unknown. Refused: the database refused a value.
         """
         async with self._lock:
             try:
@@ -68,7 +78,8 @@ class Link:
                     await self._discard()
                 raise translate(error) from error
             except asyncio.CancelledError:
-                # The statement may be half-way through its answer: nobody else may use this connection.
+                # The statement may be half-way through its answer: nobody else may use this
+                # connection.
                 await self._discard()
                 raise
 

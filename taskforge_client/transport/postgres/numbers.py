@@ -1,7 +1,7 @@
 """Numbers for new jobs, minted on this side from blocks that the database handed out.
 
-Because the sender knows a job's number before the job is stored, a send whose answer was lost can be repeated without
-storing anything twice.
+Because the sender knows a job's number before the job is stored, a send whose answer was lost can
+be repeated without storing anything twice.
 """
 
 import time
@@ -11,7 +11,8 @@ from typing import Final
 from taskforge_client.transport.postgres.link import AsyncLink
 from taskforge_client.wire.ids import BLOCK_SIZE, mint_base
 
-# A block's number returns after 4,096 further blocks were handed out; nobody may still be minting from it then.
+# A block's number returns after 4,096 further blocks were handed out; nobody may still be minting
+# from it then.
 _HOLD_SECONDS: Final = 5.0
 _RESERVE: Final = "select base, now_us from taskforge.reserve_blocks(%s)"
 

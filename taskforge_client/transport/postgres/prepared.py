@@ -11,7 +11,7 @@ from taskforge_client.errors import InvalidRequest
 from taskforge_client.transport.base import OutgoingJob
 from taskforge_client.wire.ids import job_number
 from taskforge_client.wire.jobs import JobOptions
-from taskforge_client.wire.policies import DEFAULT_ATTEMPTS, DEFAULT_TIMEOUT_SECONDS
+from taskforge_client.wire.policies import DEFAULT_ATTEMPTS, DEFAULT_TIMEOUT_SECONDS, UniquePolicy
 from taskforge_client.wire.problems import MalformedValue
 from taskforge_client.wire.states import OnParentFailure
 
@@ -23,14 +23,16 @@ _INT2: Final = Struct(">ih")
 _INT4: Final = Struct(">ii")
 _LENGTH: Final = Struct(">i")
 _KEPT: Final = 256
+_POLICY_NUMBERS: Final = {OnParentFailure.CANCEL: None, OnParentFailure.RUN_ANYWAY: 1}
 
 
 @frozen(kw_only=True, eq=False)
 class PreparedOptions:
     """Options as columns.
 
-    `features` is the JSON that `taskforge.enqueue_one` takes, None for a job that uses no feature. `copyable` says
-    whether binary COPY may carry such jobs; `body_tail` and `place_tail` are then the constant ends of their rows.
+    `features` is the JSON that `taskforge.enqueue_one` takes, None for a job that uses no feature.
+    `copyable` says whether binary COPY may carry such jobs; `body_tail` and `place_tail` are then
+    the constant ends of their rows.
     """
 
     options: JobOptions
@@ -47,7 +49,10 @@ class PreparedOptions:
     place_tail: bytes
 
     def run_at_us(self, now_us: int) -> int | None:
-        """Return when the job is due in microseconds since 2000, None for at once; `now_us` counts since 1970."""
+        """Return when the job is due in microseconds since 2000, None for at once.
+
+        `now_us` counts since 1970.
+        """
         if self.options.run_at is not None:
             since = self.options.run_at - _POSTGRES_EPOCH
             return since // timedelta(microseconds=1)
@@ -57,16 +62,18 @@ class PreparedOptions:
 
 
 class OptionsCache:
-    """Prepared options by identity: senders share one `JobOptions` value among all jobs sent alike."""
+    """Prepared options by identity.
+
+    Senders share one `JobOptions` value among all jobs sent alike.
+    """
 
     def __init__(self) -> None:
         self._kept: dict[tuple[int, str, object], PreparedOptions] = {}
 
     def get(self, job: OutgoingJob) -> PreparedOptions | None:
         """Return what was prepared for the very options of `job`."""
-        kept = self._kept.get((id(job.options), job.task, job.encoding))
         # The kept value holds a reference, so the identity can't have passed to another object.
-        return kept
+        return self._kept.get((id(job.options), job.task, job.encoding))
 
     def put(self, job: OutgoingJob, queue: int, project: int) -> PreparedOptions:
         """Prepare the options of `job` for `queue`, the number of their queue."""
@@ -144,30 +151,29 @@ def prepare(job: OutgoingJob, queue: int, project: int) -> PreparedOptions:
 
 
 def _features(options: JobOptions) -> dict[str, Any]:
-    asked: dict[str, Any] = {}
-    if options.delay_seconds:
-        asked["delay_ms"] = options.delay_seconds * 1000
-    if options.run_at is not None:
-        asked["run_at"] = options.run_at.isoformat()
-    if options.expires_seconds is not None:
-        asked["expires_ms"] = options.expires_seconds * 1000
-    if options.key is not None:
-        asked["key"] = options.key
-    if options.unique is not None:
-        asked["unique_key"] = options.unique.key.hex()
-        if options.unique.window_seconds is not None:
-            asked["unique_ms"] = options.unique.window_seconds * 1000
-    if options.tags:
-        asked["tags"] = options.tags
-    if options.meta:
-        asked["meta"] = options.meta
-    if options.retry is not None:
-        asked["retry"] = msgspec.to_builtins(options.retry)
-    if options.after:
-        asked["after"] = [_parent(identifier) for identifier in options.after]
-        if options.on_parent_failure is OnParentFailure.RUN_ANYWAY:
-            asked["on_parent_failure"] = 1
-    return asked
+    asked: dict[str, Any] = {
+        "delay_ms": options.delay_seconds * 1000 if options.delay_seconds else None,
+        "run_at": None if options.run_at is None else options.run_at.isoformat(),
+        "expires_ms": None if options.expires_seconds is None else options.expires_seconds * 1000,
+        "key": options.key,
+        "tags": options.tags or None,
+        "meta": options.meta or None,
+        "retry": None if options.retry is None else msgspec.to_builtins(options.retry),
+        "after": [_parent(identifier) for identifier in options.after] or None,
+        "on_parent_failure": _POLICY_NUMBERS[options.on_parent_failure],
+        **_unique(options.unique),
+    }
+    return {name: value for name, value in asked.items() if value is not None}
+
+
+def _unique(policy: UniquePolicy | None) -> dict[str, Any]:
+    if policy is None:
+        return {}
+    window = policy.window_seconds
+    return {
+        "unique_key": policy.key.hex(),
+        "unique_ms": None if window is None else window * 1000,
+    }
 
 
 def _parent(identifier: str) -> int:

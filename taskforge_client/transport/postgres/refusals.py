@@ -31,8 +31,8 @@ _LATER: Final = frozenset({"57P01", "57P02", "57P03", "53300", "53100", "53200",
 def translate(error: psycopg.Error) -> TaskForgeError:
     """Return ours for theirs.
 
-    `Unreachable` for everything that another try may cure, `Refused` for values the database refused, `NotConfigured`
-    for a database without our schema or a login that is refused.
+    `Unreachable` for everything that another try may cure, `Refused` for values the database
+    refused, `NotConfigured` for a database without our schema or a login that is refused.
     """
     state = error.sqlstate
     if state is None:
@@ -44,7 +44,8 @@ def translate(error: psycopg.Error) -> TaskForgeError:
         return refusal(kind, _text(error))
     if state in _NO_SCHEMA:
         return NotConfigured(
-            f"the database has no TaskForge schema of this version ({_text(error)}); run `taskforge migrate`"
+            f"the database has no TaskForge schema of this version ({_text(error)});"
+            " run `taskforge migrate`"
         )
     if state in _LATER or state.startswith("08") or isinstance(error, psycopg.OperationalError):
         return Unreachable(f"the database can't serve now: {_text(error)}")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from taskforge_client.errors import Conflict, NotFound
+from taskforge_client.errors import Conflict, NotFound, Refused
 from taskforge_client.transport.base import EnqueuedBatch, OutgoingJob
 from taskforge_client.transport.postgres.arrays import Int8Array
 from taskforge_client.transport.postgres.batcher import Batcher
@@ -52,7 +52,10 @@ class PostgresTransport:
         return await self._batcher.put(job)
 
     async def enqueue_many(self, jobs: Sequence[OutgoingJob]) -> EnqueuedBatch:
-        """Store a chunk; a job that is refused leaves its problem in its place, the others stand."""
+        """Store a chunk; a job that is refused leaves its problem in its place.
+
+        The others stand.
+        """
         answers, rung = await self._bulk_sender.send(jobs)
         self._doorbell.ring(rung)
         return answers
@@ -106,7 +109,8 @@ class PostgresTransport:
         row = await self._one(
             RETRY_EDITED, job_number(identifier), payload, Encoding.MSGPACK.number
         )
-        assert row is not None  # a function's call always answers one row
+        if row is None:
+            raise refusal(NotFound, f"there is no job {identifier}")
         view = await self.view(job_id(row[0]))
         self._doorbell.ring([await self._queue_of(view)])
         return Enqueued(id=view.id)
@@ -126,14 +130,13 @@ class PostgresTransport:
         return await self._verbs.call(ask)
 
 
-def _not_retryable(view: JobView) -> Conflict:
+def _not_retryable(view: JobView) -> Refused:
     if view.state is JobState.SUCCEEDED:
         why = "it succeeded"
     else:
         why = f"it is {view.state.value} and will end by itself"
-    error = refusal(
+    return refusal(
         Conflict,
-        f"job {view.id} can't be run again: {why}; expected a job that failed, died or was cancelled",
+        f"job {view.id} can't be run again: {why};"
+        " expected a job that failed, died or was cancelled",
     )
-    assert isinstance(error, Conflict)
-    return error

@@ -1,7 +1,7 @@
 """Stores jobs: one statement for many small sends, binary COPY for large ones.
 
-Every job's number is known before it is sent, so a send whose answer was lost is repeated by asking which numbers are
-stored: nothing is stored twice and nothing acknowledged is lost.
+Every job's number is known before it is sent, so a send whose answer was lost is repeated by
+asking which numbers are stored: nothing is stored twice and nothing acknowledged is lost.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -85,7 +85,9 @@ class Sender:
         return _merged(prepared, numbers, others), rung
 
     async def send_within(self, connection: AsyncLink, jobs: Sequence[OutgoingJob]) -> set[int]:
-        """Store `jobs` in the transaction that is open on `connection`; return the queues to ring after its commit.
+        """Store `jobs` in the transaction that is open on `connection`.
+
+        Return the queues to ring after its commit.
 
         Raises:
             Refused: one of them is refused; the transaction should not be committed.
@@ -243,6 +245,7 @@ def _merged(
 
 
 def columns(chosen: Sequence[Chosen], numbers: Sequence[int]) -> tuple[object, ...]:
+    """Return the columns that `enqueue_plain` and `enqueue_each` take alike."""
     options = [prepared for _, prepared in chosen]
     return (
         Int8Array(numbers),
@@ -263,6 +266,7 @@ def answer_of(
     problem_state: str | None,
     problem: str | None,
 ) -> Answer:
+    """Return one row of `enqueue_each` as an answer."""
     if number is not None:
         return number, bool(deduplicated)
     return refusal(REFUSALS[problem_state or ""], problem or "")
