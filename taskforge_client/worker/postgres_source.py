@@ -224,7 +224,7 @@ class PostgresSource:
         return jobs
 
     async def _record(self, outcomes: Sequence[Finished]) -> set[int]:
-        """Record outcomes that spawn nothing; return the numbers of those whose attempt was lost."""
+        """Record outcomes that spawn nothing; return the numbers of lost attempts."""
         ordered = sorted(outcomes, key=_number)
         parameters = _finish_parameters(ordered)
 
