@@ -11,18 +11,10 @@ from taskforge_client.wire.states import JobState
 from taskforge_client.wire.workers import ClaimedJob, Finished
 from taskforge_client.worker.attempt import RunningAttempt
 from taskforge_client.worker.clock import Clock
+from taskforge_client.worker.conclusion import GivenUp, outcome_of
 from taskforge_client.worker.deadlines import Deadlines
 from taskforge_client.worker.finish import OutcomeBuffer
-from taskforge_client.worker.outcome import (
-    RESULT_LIMIT_BYTES,
-    RESULT_TOO_LARGE,
-    UNENCODABLE_RESULT,
-    Random,
-    Stop,
-    raised,
-    stopped,
-    unstorable,
-)
+from taskforge_client.worker.outcome import RESULT_LIMIT_BYTES, Random
 from taskforge_client.worker.runnable import Catalogue, Runnable
 
 _SUCCEEDED: Final = JobState.SUCCEEDED
@@ -32,7 +24,7 @@ _MICROSECONDS: Final = 1_000_000
 class Bench:
     """Where attempts lie while they are worked on.
 
-    `waiting` is the queue that jobs held back return to.
+    `waiting` is the queue that jobs held back return to; `readmitted` is called when one does.
     """
 
     def __init__(
@@ -53,6 +45,7 @@ class Bench:
         self.unix_offset = clock.unix() - clock.monotonic()
         self.deadlines = Deadlines(self.running, clock.monotonic, self.give_up)
         self.given_up = 0
+        self.readmitted: Callable[[], None] = lambda: None
         self._random = random
         self._result_limit_bytes = result_limit_bytes
         self._record: Callable[[Finished], None] = outcomes.waiting.append
@@ -80,10 +73,7 @@ class Bench:
 
     def conclude(self, attempt: RunningAttempt, ended_at: float) -> None:
         """Record an attempt whose code has ended with a value or a failure."""
-        if attempt.failure is not None or attempt.stop is not None:
-            outcome = self._unsuccessful(attempt)
-        else:
-            outcome = self._successful(attempt)
+        outcome = outcome_of(attempt, self._random, self._result_limit_bytes)
         self.settle(attempt, outcome, ended_at)
 
     def settle(self, attempt: RunningAttempt, outcome: Finished | None, ended_at: float) -> None:
@@ -103,32 +93,14 @@ class Bench:
         else:
             runnable.tally.add(outcome.state, seconds)
 
+    def restart_clock(self, attempt: RunningAttempt) -> None:
+        """Count an attempt's time from now: until now it waited for a place to run in."""
+        attempt.started_at = self.clock.monotonic()
+        attempt.deadline_at = attempt.started_at + attempt.job.timeout_seconds
+
     def refuse(self, outcome: Finished) -> None:
         """Record a job that could not start."""
         self._record(outcome)
-
-    def _successful(self, attempt: RunningAttempt) -> Finished:
-        job = attempt.job
-        try:
-            result = attempt.runnable.encode(attempt.value)
-        except Exception as error:  # noqa: BLE001 - hooks of users' types may raise anything
-            return unstorable(job, attempt.runnable.rules, UNENCODABLE_RESULT, str(error))
-        if result is not None and len(result) > self._result_limit_bytes:
-            message = (
-                f"the result has {len(result)} bytes, {self._result_limit_bytes} are allowed; "
-                "store it elsewhere and return where it is"
-            )
-            return unstorable(job, attempt.runnable.rules, RESULT_TOO_LARGE, message)
-        return Finished(job.number, job.attempt, job.token, _SUCCEEDED, 0, result)
-
-    def _unsuccessful(self, attempt: RunningAttempt) -> Finished | None:
-        job, rules = attempt.job, attempt.runnable.rules
-        if attempt.stop is None:
-            assert attempt.failure is not None  # noqa: S101 - the caller has looked
-            return raised(job, rules, attempt.failure, self._random)
-        if attempt.stop is Stop.CANCELLED and attempt.failure is None:
-            return self._successful(attempt)
-        return stopped(job, rules, attempt.stop, attempt.detail, self._random)
 
     def give_up(self, attempt: RunningAttempt) -> None:
         """End an attempt whose code goes on after its grace; what it still returns is dropped."""
@@ -137,11 +109,12 @@ class Bench:
         self.end(attempt)
         if attempt.interrupt is not None:
             attempt.interrupt(attempt, True)  # noqa: FBT003 - the attribute is a plain callable
-        attempt.failure = attempt.failure or TimeoutError()
-        self.settle(attempt, self._unsuccessful(attempt), self.clock.monotonic())
+        attempt.failure = GivenUp()
+        self.conclude(attempt, self.clock.monotonic())
         self.outcomes.nudge(quiet=True)
 
     def _readmit(self, runnable: Runnable) -> None:
         runnable.running -= 1
         if runnable.held:
             self.waiting.appendleft(runnable.held.popleft())
+            self.readmitted()

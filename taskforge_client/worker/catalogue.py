@@ -4,46 +4,18 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from functools import wraps
 from inspect import isasyncgenfunction
-from typing import Any, Protocol
+from typing import Any
 
 from taskforge_client.context import current_job
 from taskforge_client.errors import NotConfigured
 from taskforge_client.options import Execution
-from taskforge_client.resources import AroundFunction, Resource
+from taskforge_client.resources import AroundFunction
 from taskforge_client.retry import Retry
-from taskforge_client.task import Task
+from taskforge_client.worker.locate import path_of
 from taskforge_client.worker.metrics import MetricsSink, Tally
 from taskforge_client.worker.outcome import Rules
 from taskforge_client.worker.runnable import Place, Runnable
-
-AnyTask = Task[Any, Any]
-
-
-class TasksByName(Protocol):
-    """A registry of tasks."""
-
-    def get(self, name: str, /) -> AnyTask | None:
-        """Return the task that answers to a name."""
-        ...
-
-
-class Workable(Protocol):
-    """An app, as far as a worker needs one."""
-
-    @property
-    def tasks(self) -> TasksByName:
-        """Its tasks."""
-        ...
-
-    @property
-    def resources(self) -> Sequence[Resource[Any]]:
-        """What each worker process opens."""
-        ...
-
-    @property
-    def arounds(self) -> Sequence[AroundFunction]:
-        """What goes round every attempt, the outermost first."""
-        ...
+from taskforge_client.worker.workable import AnyTask, Workable
 
 
 class AppCatalogue:
@@ -71,6 +43,10 @@ class AppCatalogue:
             return None
         self._by_name[name] = runnable
         return runnable
+
+    def app_path(self) -> str | None:
+        """Return where other processes find the app, None when they can't."""
+        return path_of(self._app)
 
     def flush_tallies(self, sink: MetricsSink) -> None:
         """Hand all counts to `sink`."""

@@ -41,7 +41,7 @@ class Crew(ABC):
         return jobs
 
     @abstractmethod
-    def close(self) -> None:
+    async def aclose(self) -> None:
         """Let go of all hands; what still runs is not waited for."""
 
     @abstractmethod

@@ -40,6 +40,9 @@ UNKNOWN_TASK_ATTEMPTS: Final = 6
 _UNKNOWN_TASK_FACTOR: Final = 4.0
 
 
+_SUCCEEDED: Final = JobState.SUCCEEDED
+
+
 class Undecodable(Exception):
     """The arguments of a job can't be read; the message says why, in words for the dead letters."""
 
@@ -74,12 +77,12 @@ def rules_for(job: ClaimedJob, task: Rules) -> Rules:
     return evolve(task, retry=evolve(task.retry, policy=policy, wait=wait))
 
 
-def succeeded(job: ClaimedJob, result: bytes | None, duration_us: int) -> Finished:
+def succeeded(job: ClaimedJob, result: bytes | None) -> Finished:
     """Return the outcome of an attempt that returned.
 
     `result` is encoded, None where it is not kept.
     """
-    return Finished(job.number, job.attempt, job.token, JobState.SUCCEEDED, duration_us, result)
+    return Finished(job.number, job.attempt, job.token, _SUCCEEDED, 0, result)
 
 
 def raised(job: ClaimedJob, task: Rules, error: BaseException, random: Random) -> Finished:

@@ -22,6 +22,7 @@ from taskforge_client.worker.attempt import RunningAttempt
 from taskforge_client.worker.backoff import Backoff
 from taskforge_client.worker.bench import Bench
 from taskforge_client.worker.catalogue import AppCatalogue
+from taskforge_client.worker.children import ChildCrew
 from taskforge_client.worker.clock import Clock
 from taskforge_client.worker.crew import Crew
 from taskforge_client.worker.drain import drain
@@ -100,7 +101,18 @@ class Shift:
         )
         self._lanes = Lanes(self.bench, settings.concurrency, self._divert)
         self.threads = ThreadCrew(self.bench, settings.threads)
-        self._crews: dict[Place, Crew] = {Place.THREAD: self.threads}
+        self._crews: dict[Place, Crew] = {
+            Place.THREAD: self.threads,
+            Place.PROCESS: ChildCrew(
+                self.bench,
+                settings.children,
+                app_path=lambda: settings.app_path or catalogue.app_path(),
+                limits=settings.child_limits,
+                random=random,
+                result_limit_bytes=settings.result_limit_bytes,
+            ),
+        }
+        self.bench.readmitted = lambda: self._lanes.grow(1)
         self._claimer = Claimer(
             source,
             self.slots,
@@ -146,7 +158,7 @@ class Shift:
             await self._loop.run_in_executor(None, self._heart.stop)
             self.bench.deadlines.close()
             for crew in self._crews.values():
-                crew.close()
+                await crew.aclose()
             self._catalogue.flush_tallies(self._metrics)
 
     # -- the heartbeat's thread ----------------------------------------------------------------

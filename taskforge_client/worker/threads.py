@@ -42,7 +42,7 @@ class ThreadCrew(Crew):
         self._is_notified = False
         self._hands: dict[int, _Hand] = {}
 
-    def close(self) -> None:
+    async def aclose(self) -> None:
         """Let the threads end when they are done; they are daemons and hold no process open."""
         for _ in range(self._threads):
             self._inbox.put(None)

@@ -18,13 +18,14 @@ from taskforge_client._version import __version__
 from taskforge_client.errors import Unreachable
 from taskforge_client.wire.workers import Lease, Registration
 from taskforge_client.worker.backoff import Backoff
-from taskforge_client.worker.catalogue import AppCatalogue, Workable
+from taskforge_client.worker.catalogue import AppCatalogue
 from taskforge_client.worker.clock import SYSTEM_CLOCK, Clock
 from taskforge_client.worker.metrics import MetricsSink, NoMetrics
 from taskforge_client.worker.outcome import Random
 from taskforge_client.worker.settings import WorkerSettings
 from taskforge_client.worker.shift import Ending, Shift
 from taskforge_client.worker.source import JobSource
+from taskforge_client.worker.workable import Workable
 
 RESIGN_SECONDS: Final = 5.0
 
