@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from attrs import frozen
 
+from taskforge_server.config.model import Config
 from taskforge_server.domain.clock import SystemClock, system_rng
 from taskforge_server.engine.probe import Probe
 from taskforge_server.engine.runtime import Runtime, build_runtime
@@ -28,11 +29,16 @@ class Node:
     runtime: Runtime
 
 
+def pool_settings(config: Config) -> PoolSettings:
+    """Return the connections that a node's settings ask for."""
+    return PoolSettings(max_size=config.pool_connections, prepare=config.prepared_statements)
+
+
 @asynccontextmanager
 async def run_node(
     url: str,
     *,
-    pool_settings: PoolSettings | None = None,
+    config: Config | None = None,
     handlers: Sequence[Handler] = (),
     probe: Probe | None = None,
     services: Sequence[str] | None = None,
@@ -41,7 +47,7 @@ async def run_node(
 
     Args:
         url: the database, `postgresql://…`.
-        pool_settings: connections of this node besides the doorbell's.
+        config: the node's settings; those of the database's place are the caller's to read.
         handlers: who hears the events, beside the log.
         probe: hears of every step.
         services: which to run; None runs all.
@@ -49,11 +55,19 @@ async def run_node(
     Raises:
         DatabaseUnreachable: nobody answers there.
     """
+    config = config or Config()
     rng, clock = system_rng(), SystemClock()
     bus = Bus((LogHandler(), *handlers))
-    async with await Pool.open(url, pool_settings, rng) as pool:
+    async with await Pool.open(url, pool_settings(config), rng) as pool:
         runtime = build_runtime(
-            pool, bus=bus, clock=clock, rng=rng, holder=uuid4(), probe=probe, only=services
+            pool,
+            config=config,
+            bus=bus,
+            clock=clock,
+            rng=rng,
+            holder=uuid4(),
+            probe=probe,
+            only=services,
         )
         async with runtime:
             yield Node(pool=pool, bus=bus, runtime=runtime)

@@ -19,6 +19,7 @@ from uuid import UUID
 
 from attrs import define, field
 
+from taskforge_server.config.model import Config
 from taskforge_server.domain.clock import Clock, Rng
 from taskforge_server.engine.expirer import Expirer
 from taskforge_server.engine.leader import Leader, LeaderOnly
@@ -88,6 +89,7 @@ class Runtime:
 def build_runtime(
     pool: Pool,
     *,
+    config: Config,
     bus: Bus,
     clock: Clock,
     rng: Rng,
@@ -103,7 +105,7 @@ def build_runtime(
     leader = Leader(pool=pool, bus=bus, clock=clock, rng=rng, holder=holder)
     keepers: tuple[Service, ...] = (
         Pruner(pool=pool, bus=bus),
-        Vacuumer(pool=pool, bus=bus, clock=clock),
+        Vacuumer(pool=pool, bus=bus, clock=clock, dead_rows=config.vacuum_dead_rows),
     )
     movers: tuple[Service, ...] = (
         Scheduler(pool=pool, bus=bus),
