@@ -24,8 +24,14 @@ SERVER_SETTINGS: Final = frozenset(
         "http_host",
         "http_port",
         "grpc_port",
+        "log_format",
+        "log_level",
         "master_key",
+        "pool_connections",
+        "prepared_statements",
         "redis_url",
+        "retention_days",
+        "vacuum_dead_rows",
     }
 )
 
