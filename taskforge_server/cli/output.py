@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 import msgspec
-from attrs import frozen
+from attrs import field, frozen
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,13 +30,13 @@ STATE_STYLES: Final = {
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 
 
-@frozen(kw_only=True)
+@frozen
 class Column:
     """One column of a table: its heading, and whether its cells are numbers or states."""
 
     heading: str
-    number: bool = False
-    state: bool = False
+    number: bool = field(default=False, kw_only=True)
+    state: bool = field(default=False, kw_only=True)
 
 
 def console(*, stderr: bool = False) -> "Console":
@@ -55,8 +55,11 @@ def print_json(value: object) -> None:
     sys.stdout.write(msgspec.json.format(encoded, indent=2).decode() + "\n")
 
 
-def print_table(columns: Sequence[Column], rows: Iterable[Sequence[object]], *, empty: str) -> None:
+def print_table(
+    headings: Sequence[Column | str], rows: Iterable[Sequence[object]], *, empty: str
+) -> None:
     """Print rows under headings, or the sentence `empty` when there are none."""
+    columns = [Column(one) if isinstance(one, str) else one for one in headings]
     lines = [[_cell(value) for value in row] for row in rows]
     screen = console()
     if not lines:

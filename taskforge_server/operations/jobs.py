@@ -32,7 +32,8 @@ from taskforge_client.wire.problems import (
     ProblemCode,
 )
 from taskforge_server.operations.caller import Caller
-from taskforge_server.storage import job_list
+from taskforge_server.operations.names import nothing_named
+from taskforge_server.storage import job_list, queues
 
 MOST_JOBS: Final = 5_000
 LONGEST_WAIT_SECONDS: Final = 60.0
@@ -198,3 +199,20 @@ def _check_size(payload: bytes) -> None:
                 title="The payload is above the limit",
             )
         ) from None
+
+
+async def refuse_unknown_names(
+    caller: Caller, *, queue: str | None = None, task: str | None = None
+) -> None:
+    """Raise `NotFound`, naming the nearest, for a queue or task that nothing was ever sent to.
+
+    Asked after an empty answer, to tell a mistyped name from nothing to show.
+    """
+    if queue is not None:
+        names = [known.name for known in await queues.list_queues(caller.database, caller.project)]
+        if queue.lower() not in names:
+            raise nothing_named("queue", queue, names)
+    if task is not None:
+        names = await known_tasks(caller)
+        if task not in names:
+            raise nothing_named("task", task, names)

@@ -10,7 +10,7 @@ from taskforge_client.wire.ids import decode_number
 from taskforge_client.wire.keys import KeyCreated, KeyView
 from taskforge_client.wire.problems import MalformedValue
 from taskforge_server.operations.caller import Caller
-from taskforge_server.operations.queues import nothing_named
+from taskforge_server.operations.names import nothing_named
 from taskforge_server.storage import api_keys
 from taskforge_server.storage.database import Database
 

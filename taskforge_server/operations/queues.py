@@ -1,11 +1,9 @@
 """Queues: list, pause, resume."""
 
-import difflib
-
 from taskforge_client.errors import NotFound
-from taskforge_client.wire.problems import STATUS_BY_CODE, Problem, ProblemCode
 from taskforge_client.wire.queues import QueueView
 from taskforge_server.operations.caller import Caller
+from taskforge_server.operations.names import nothing_named
 from taskforge_server.storage import queues
 
 
@@ -29,23 +27,3 @@ async def resume(caller: Caller, name: str) -> None:
 async def _no_queue(caller: Caller, name: str) -> NotFound:
     names = [queue.name for queue in await list_queues(caller)]
     return nothing_named("queue", name, names)
-
-
-def nothing_named(kind: str, name: str, names: list[str]) -> NotFound:
-    """Return the error for a `kind` of thing that is not there, with the nearest name as hint."""
-    near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.5)
-    if near:
-        hint = f"did you mean {near[0]!r}?"
-    else:
-        hint = f"there are {', '.join(names[:10])}" if names else f"there is no {kind} yet"
-    code = ProblemCode.NOT_FOUND
-    return NotFound(
-        Problem(
-            code=code,
-            status=STATUS_BY_CODE[code],
-            title=f"There is no such {kind}",
-            field=kind,
-            detail=f"there is no {kind} {name!r}",
-            hint=hint,
-        )
-    )

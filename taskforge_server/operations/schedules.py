@@ -4,7 +4,7 @@ from taskforge_client.wire.ids import job_id
 from taskforge_client.wire.jobs import Enqueued
 from taskforge_client.wire.schedules import ScheduleView
 from taskforge_server.operations.caller import Caller
-from taskforge_server.operations.queues import nothing_named
+from taskforge_server.operations.names import nothing_named
 from taskforge_server.storage import queues, schedules
 
 

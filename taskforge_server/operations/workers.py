@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from taskforge_client.wire.fleet import WorkerView
 from taskforge_server.operations.caller import Caller
-from taskforge_server.operations.queues import nothing_named
+from taskforge_server.operations.names import nothing_named
 from taskforge_server.storage import overview
 
 
