@@ -1,5 +1,6 @@
 """Who uses an embedded server, and what becomes of it when they go, however they go."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -223,6 +224,19 @@ def test_a_server_that_no_longer_answers_is_replaced(data_folder: Path) -> None:
             assert not server.adopted
             assert server.postmaster_pid != frozen.postmaster_pid
             assert ask(server.url, "SELECT 1") == "1"
+
+
+def test_a_server_that_is_full_is_adopted_and_not_replaced(data_folder: Path) -> None:
+    with start_embedded(data_folder, settings={"max_connections": "8"}) as first:
+        with contextlib.ExitStack() as stack:
+            for _ in range(8):
+                stack.enter_context(psycopg.connect(first.url))
+            with pytest.raises(psycopg.OperationalError, match="too many clients"):
+                psycopg.connect(first.url)
+            with start_embedded(data_folder, health_seconds=0.1) as second:
+                assert second.adopted
+                assert second.postmaster_pid == first.postmaster_pid
+        assert ask(first.url, "SELECT 1") == "1"
 
 
 def test_a_server_whose_folder_was_removed_ends_with_its_owner(data_folder: Path) -> None:

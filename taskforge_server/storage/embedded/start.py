@@ -5,7 +5,7 @@ Whoever calls holds the folder's lock, so nobody else starts or stops meanwhile.
 
 from __future__ import annotations
 
-import contextlib
+import re
 import secrets
 import socket
 import time
@@ -36,6 +36,7 @@ PATIENCE_SECONDS = 10.0
 # stopped server on such a port can end up connected to itself, and the server never gets it back.
 _FIRST_PORT, _LAST_PORT = 20_000, 32_767
 _PORT_ATTEMPTS = 20
+_BUSY = re.compile(r"too many clients already|connection slots are reserved")
 
 
 @frozen(kw_only=True)
@@ -94,20 +95,19 @@ class Start:
         end_left_processes(self.folder.cluster, patience_seconds=PATIENCE_SECONDS)
 
     def _answers(self, port: int) -> bool:
-        """Whether a login works, which also proves to us that the server knows our password."""
-        with (
-            contextlib.suppress(psycopg.Error),
-            psycopg.connect(
+        """Whether a login works, or fails only because the server is busy with others."""
+        try:
+            with psycopg.connect(
                 host=HOST,
                 port=port,
                 user=SUPERUSER,
                 password=self.folder.password(),
                 dbname=DATABASE,
                 connect_timeout=2,
-            ) as connection,
-        ):
-            return connection.execute("SELECT 1").fetchone() == (1,)
-        return False
+            ) as connection:
+                return connection.execute("SELECT 1").fetchone() == (1,)
+        except psycopg.Error as error:
+            return _BUSY.search(str(error)) is not None
 
     def _fresh(self, guard_lock: HeldLock) -> int:
         """Start a server on a folder on which none is guarded."""
