@@ -11,7 +11,7 @@ from typing import Any, ParamSpec, Self, TypeVar, Unpack, overload
 
 from taskforge_client.bulk import BulkReceipt, achunks_of, chunks_of
 from taskforge_client.errors import InvalidRequest, UseAwait
-from taskforge_client.handles import JobHandle
+from taskforge_client.handles import JobHandle, checked_id
 from taskforge_client.options import TaskOptions
 from taskforge_client.queues import Queues
 from taskforge_client.registry import Registry
@@ -178,7 +178,7 @@ class TaskForge:
 
     def job(self, identifier: str) -> JobHandle[Any]:
         """Return a handle on a job by its public id; its result comes as plain values."""
-        return JobHandle(self.sender, identifier, DECODER.decode)
+        return JobHandle(self.sender, checked_id(identifier), DECODER.decode)
 
     # -- living --------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from taskforge_client.errors import (
+    InvalidRequest,
     JobCancelled,
     JobDead,
     JobExpired,
@@ -17,10 +18,13 @@ from taskforge_client.errors import (
     ResultNotKept,
 )
 from taskforge_client.sender import Sender
+from taskforge_client.wire.ids import job_number
 from taskforge_client.wire.jobs import EXPIRED, CancelAnswer, JobView
+from taskforge_client.wire.problems import MalformedValue
 from taskforge_client.wire.states import JobState
 
 R_co = TypeVar("R_co", covariant=True)
+ENCODED_NONE = b"\xc0"
 CANCEL_REASON = "cancelled by the application"
 
 
@@ -115,10 +119,21 @@ class JobHandle(Generic[R_co]):
     def _result_of(self, view: JobView) -> R_co:
         if view.state is not JobState.SUCCEEDED:
             raise ending_error(view)
-        if view.result is None:
+        if not view.result_kept:
             raise ResultNotKept(f"{view.id} ({view.task}) succeeded, but its result was not stored")
-        result: R_co = self._decode_result(view.result)
+        # Storage keeps nothing for None, which most tasks return.
+        stored = ENCODED_NONE if view.result is None else view.result
+        result: R_co = self._decode_result(stored)
         return result
+
+
+def checked_id(identifier: str) -> str:
+    """Return a public job id as it is, refused with `InvalidRequest` when it can't be one."""
+    try:
+        job_number(identifier)
+    except MalformedValue as error:
+        raise InvalidRequest(error.as_problem()) from None
+    return identifier
 
 
 def ending_error(view: JobView) -> NotSucceeded:

@@ -15,7 +15,7 @@ from attrs import evolve, frozen
 
 from taskforge_client.arguments import ArgumentCodec, Arguments, OpenArguments
 from taskforge_client.errors import InvalidRequest, NotConfigured, TaskWithoutApp, TooLarge
-from taskforge_client.handles import JobHandle
+from taskforge_client.handles import JobHandle, checked_id
 from taskforge_client.naming import task_name
 from taskforge_client.options import (
     Execution,
@@ -140,7 +140,8 @@ class Task(Generic[P, R_co]):
 
         Whether it exists is found out by using it.
         """
-        return JobHandle(self.sender, identifier, self._definition.arguments.decode_result)
+        decode = self._definition.arguments.decode_result
+        return JobHandle(self.sender, checked_id(identifier), decode)
 
     # -- what the decorator stated -------------------------------------------------------------
 

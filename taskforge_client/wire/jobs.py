@@ -11,7 +11,7 @@ from taskforge_client.wire.problems import Problem
 from taskforge_client.wire.states import JobState, OnParentFailure
 
 DEFAULT_QUEUE = "default"
-EXPIRED = "EXPIRED"  # the reason of a job that was cancelled because it was not started in time
+EXPIRED = "expired"  # the reason of a job that was cancelled because it was not started in time
 
 
 class Encoding(Enum):

@@ -148,7 +148,7 @@ def view_of(number: int, row: Mapping[str, Any]) -> JobView:
         result=result or None,
         result_kept=succeeded and result != b"",
         error=_error(detail),
-        reason=detail.get("reason") or detail.get("note"),
+        reason=detail.get("note") or detail.get("reason"),
         progress=None
         if progress is None
         else Progress(done=progress, total=row["total"], note=row["note"]),
