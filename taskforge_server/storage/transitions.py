@@ -62,8 +62,8 @@ async def stage(pool: Pool, limit: int) -> Moved:
 
 async def expire(pool: Pool, limit: int) -> Moved:
     """Cancel jobs that waited too long to start; returns how many entries were due."""
-    ((due,),) = await pool.fetch(_SQL["expire"], {"limit": limit})
-    return Moved(moved=due)
+    ((due, rung),) = await pool.fetch(_SQL["expire"], {"limit": limit})
+    return Moved(moved=due, rung=_queues(rung))
 
 
 async def rescue(pool: Pool, limit: int) -> Moved:

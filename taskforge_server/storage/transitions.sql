@@ -5,7 +5,7 @@
 select staged, rung from taskforge.stage(%(limit)s);
 
 -- name: expire :one
-select taskforge.expire(%(limit)s);
+select due, rung from taskforge.expire(%(limit)s);
 
 -- name: rescue :one
 select rescued, buried, rung from taskforge.rescue(%(limit)s);

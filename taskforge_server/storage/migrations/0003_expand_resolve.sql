@@ -44,6 +44,7 @@ declare
     v_unique bigint[];
     v_queues int[];
     v_now bigint;
+    v_time timestamptz;
 begin
     -- Whoever deletes the edge row does the counting down, so each edge counts once.
     with gone as (
@@ -58,7 +59,9 @@ begin
         return null;
     end if;
 
+    -- One reading of the clock decides whether a child is due: two could place it twice or nowhere.
     v_now := taskforge.now_us();
+    v_time := clock_timestamp();
     with hit as (
         select * from unnest(v_children, v_counts, v_bads) h (child, parents, bad)),
     killed as (
@@ -74,11 +77,11 @@ begin
     now_ready as (
         insert into taskforge.ready (ord, job_id, queue_id, priority, attempt, max_attempts, flags)
         select v_now + row_number() over (), job_id, queue_id, priority, attempt, max_attempts, flags
-        from freed where run_at is null or run_at <= clock_timestamp()),
+        from freed where run_at is null or run_at <= v_time),
     later as (
         insert into taskforge.scheduled (run_at, job_id, queue_id, priority, attempt, max_attempts, flags)
         select run_at, job_id, queue_id, priority, attempt, max_attempts, flags
-        from freed where run_at > clock_timestamp()),
+        from freed where run_at > v_time),
     counted as (
         update taskforge.blocked b set remaining = b.remaining - h.parents from hit h
         where b.job_id = h.child and (h.bad = 0 or b.on_parent_failure = 1) and b.remaining > h.parents)

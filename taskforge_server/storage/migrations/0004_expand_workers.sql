@@ -31,7 +31,7 @@ begin
     from taskforge.cancel_request c join taskforge.running r on r.job_id = c.job_id
     where r.worker_id = p_worker;
     if p_known is not null then
-        select array_agg(job_id) into strays from taskforge.running r
+        select array_agg(job_id order by job_id) into strays from taskforge.running r
         where r.worker_id = p_worker and r.claimed_at < clock_timestamp() - interval '30 seconds'
             and not (r.job_id = any (p_known));
         if strays is not null then
@@ -106,7 +106,7 @@ begin
     select g.job_id, g.ord, (g.attempt + 1)::smallint, g.max_attempts, g.queue_id, g.priority, g.flags,
         b.encoding, b.timeout_ms, b.task, b.payload, b.expired, b.extra
     from gone g cross join lateral (
-        select j.encoding, j.timeout_ms, j.task, j.payload, j.expires_at < now() as expired,
+        select j.encoding, j.timeout_ms, j.task, j.payload, g.flags & 16 = 16 and j.expires_at < now() as expired,
             case when j.key is null and j.tags is null and j.meta is null and j.retry is null and j.fire_at is null then null
             else jsonb_build_object('key', j.key, 'tags', j.tags, 'meta', j.meta, 'retry', j.retry,
                 'fire_us', (extract(epoch from j.fire_at) * 1000000)::bigint) end as extra
@@ -186,6 +186,9 @@ declare
     v_ended bigint[];
     v_bad bigint[];
 begin
+    -- The number comes before the snapshot: a late sweep that starts once this statement can't see an edge any more must get a
+    -- higher one. Taken by the first write, it would come after the snapshot, and a sweep that fell between would drop its row.
+    perform pg_current_xact_id();
     with ended as (
         delete from taskforge.running r
         using unnest(p_jobs, p_attempts, p_tokens, p_states, p_durations, p_results, p_details, p_delays)
@@ -215,9 +218,13 @@ begin
     end if;
 
     if v_parents then
-        select array_agg(f.job_id) filter (where f.state >= 5), array_agg(f.job_id) filter (where f.state > 5)
+        -- What stands in history, not what was sent: a batch may hold an older attempt of the same job beside the one that counts.
+        select array_agg(o.job_id), array_agg(o.job_id) filter (where o.state > 5)
         into v_ended, v_bad
-        from unnest(p_jobs, p_states) f (job_id, state) where f.job_id = any (won);
+        from unnest(p_jobs, p_attempts, p_tokens) f (job_id, attempt, token)
+        cross join lateral (
+            select c.job_id, c.state from taskforge.outcome c
+            where c.job_id = f.job_id and c.attempt = f.attempt and c.token = f.token and c.state >= 5 offset 0) o;
         if v_ended is not null then
             rung := rung || taskforge.resolve(v_ended, coalesce(v_bad, '{}'));
         end if;
@@ -294,12 +301,16 @@ begin
     return taskforge.reenter(v_jobs, v_queues, v_priorities, v_attempts, v_max, v_flags, v_delays);
 end $$;
 
--- Ends a lease at once: by the worker itself when it has nothing in hand, or by whoever saw the process die.
+-- Ends a lease at once: by the worker itself when it has nothing in hand, or by whoever saw the process die. Rings for the rescuer.
 create function taskforge.end_lease(p_worker bigint) returns boolean
-language sql as $$
-    with gone as (delete from taskforge.worker where id = p_worker returning id)
-    select exists (select from gone)
-$$;
+language plpgsql as $$
+begin
+    delete from taskforge.worker where id = p_worker;
+    if found then
+        perform pg_notify('taskforge', 'lease ' || p_worker);
+    end if;
+    return found;
+end $$;
 
 -- Takes back what workers without a lease hold: to ready, or to the dead letters when the attempts are used up.
 -- The worker row's deletion is the end of its lease (a renewal that waits for it finds nothing); orphans are found by what is missing,

@@ -14,6 +14,11 @@ declare
 begin
     select id into v_queue from taskforge.queue where project_id = p_project and name = p_queue;
     if v_queue is null then
+        -- Names differ by more than their case.
+        p_queue := lower(p_queue);
+        select id into v_queue from taskforge.queue where project_id = p_project and name = p_queue;
+    end if;
+    if v_queue is null then
         if p_queue !~ '^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$' then
             raise exception 'queue: % is not a queue name; expected 1 to 100 letters, digits, dots, dashes or underscores, a letter or digit first',
                 quote_literal(p_queue) using errcode = 'TF422';
@@ -216,6 +221,29 @@ begin
     return true;
 end $$;
 
+-- Takes jobs that have not started out of where they wait, those that carry all of `p_flags`; null arrays when there are none.
+-- Locks in job order, table by table, so that two callers with the same jobs in another order don't wait for each other.
+create function taskforge.take_waiting(p_jobs bigint[], p_flags smallint) returns table (jobs bigint[], attempts smallint[])
+language plpgsql as $$
+begin
+    perform from taskforge.blocked b where b.job_id = any (p_jobs) and b.flags & p_flags = p_flags order by b.job_id for update;
+    perform from taskforge.scheduled s where s.job_id = any (p_jobs) and s.flags & p_flags = p_flags order by s.job_id for update;
+    perform from taskforge.ready r where r.job_id = any (p_jobs) and r.flags & p_flags = p_flags order by r.job_id for update;
+    with waiting as (
+        delete from taskforge.blocked b where b.job_id = any (p_jobs) and b.flags & p_flags = p_flags
+        returning b.job_id, b.attempt),
+    later as (
+        delete from taskforge.scheduled s where s.job_id = any (p_jobs) and s.flags & p_flags = p_flags
+        returning s.job_id, s.attempt),
+    now_ready as (
+        delete from taskforge.ready r where r.job_id = any (p_jobs) and r.flags & p_flags = p_flags
+        returning r.job_id, r.attempt),
+    gone as (
+        select * from waiting union all select * from later union all select * from now_ready)
+    select array_agg(g.job_id order by g.job_id), array_agg(g.attempt order by g.job_id) into jobs, attempts from gone g;
+    return next;
+end $$;
+
 -- Cancels what has not started; asks for what runs. One row a job: its state now (null: no such job) and whether a worker was asked.
 -- The running rows are locked first, so a finish that sends a job back sees the request, or the cancel sees where the job went.
 create function taskforge.cancel(p_project int, p_jobs bigint[], p_reason text)
@@ -242,16 +270,7 @@ begin
         worker_id := null;
         requested := false;
 
-        perform from taskforge.blocked b where b.job_id = any (v_left) order by b.job_id for update;
-        with waiting as (
-            delete from taskforge.blocked b where b.job_id = any (v_left) returning b.job_id, b.attempt),
-        later as (
-            delete from taskforge.scheduled s where s.job_id = any (v_left) returning s.job_id, s.attempt),
-        now_ready as (
-            delete from taskforge.ready r where r.job_id = any (v_left) returning r.job_id, r.attempt),
-        gone as (
-            select * from waiting union all select * from later union all select * from now_ready)
-        select array_agg(g.job_id order by g.job_id), array_agg(g.attempt order by g.job_id) into v_gone, v_attempts from gone g;
+        select t.jobs, t.attempts into v_gone, v_attempts from taskforge.take_waiting(v_left, 0::smallint) t;
         if v_gone is not null then
             perform taskforge.close(v_gone, v_attempts, 7::smallint, 'cancelled', p_reason);
             perform taskforge.release_unique(v_gone);
@@ -284,17 +303,20 @@ declare
     v_job bigint;
     v_body record;
     v_attempt smallint;
+    v_state smallint;
 begin
     for v_job in select j.id from taskforge.job j where j.id = any (p_jobs) and j.project_id = p_project order by j.id loop
         -- The last outcome's row is the lock: two retries of one job start it once.
         select o.attempt into v_attempt from taskforge.outcome o
         where o.job_id = v_job order by o.attempt desc limit 1 for update;
-        continue when coalesce(taskforge.final_state(v_job), 5) = 5;
+        v_state := coalesce(taskforge.final_state(v_job), 5);
+        continue when v_state = 5;
         select j.queue_id, j.priority, j.max_attempts into v_body from taskforge.job j where j.id = v_job;
         delete from taskforge.dead d where d.job_id = v_job;
         delete from taskforge.cancel_request c where c.job_id = v_job;
         insert into taskforge.ready (ord, job_id, queue_id, priority, attempt, max_attempts, flags)
-        values (taskforge.now_us(), v_job, v_body.queue_id, v_body.priority, v_attempt, v_attempt + v_body.max_attempts, 0);
+        values (taskforge.now_us(), v_job, v_body.queue_id, v_body.priority, v_attempt, v_attempt + v_body.max_attempts,
+            case v_state when 6 then 32 else 0 end);  -- what failed without a dead letter goes on without one
         job_id := v_job;
         queue_id := v_body.queue_id;
         return next;
@@ -306,18 +328,21 @@ create function taskforge.retry_edited(p_project int, p_job bigint, p_payload by
 language plpgsql as $$
 declare
     v_old taskforge.job;
+    v_state smallint;
     v_new bigint;
 begin
     select * into v_old from taskforge.job j where j.id = p_job and j.project_id = p_project;
     if not found then
         raise exception 'there is no job %', taskforge.number_text('job_', p_job) using errcode = 'TF404';
     end if;
-    if coalesce(taskforge.final_state(p_job), 5) = 5 then
+    perform from taskforge.outcome o where o.job_id = p_job order by o.attempt desc limit 1 for update;
+    v_state := coalesce(taskforge.final_state(p_job), 5);
+    if v_state = 5 then
         raise exception 'job % has not failed, died or been cancelled; only such a job can be run again',
             taskforge.number_text('job_', p_job) using errcode = 'TF410';
     end if;
     select e.job_id into v_new from taskforge.enqueue_one(p_project, null, v_old.queue_id, v_old.priority, v_old.max_attempts,
-        v_old.timeout_ms, 0::smallint, p_encoding, v_old.task, p_payload,
+        v_old.timeout_ms, case v_state when 6 then 32 else 0 end::smallint, p_encoding, v_old.task, p_payload,
         jsonb_strip_nulls(jsonb_build_object('tags', to_jsonb(v_old.tags), 'meta', v_old.meta, 'retry', v_old.retry))) e;
     insert into taskforge.edited (old_job_id, new_job_id) values (p_job, v_new)
     on conflict (old_job_id) do update set new_job_id = excluded.new_job_id;
@@ -326,7 +351,7 @@ begin
 end $$;
 
 -- Ends jobs that waited too long to start.
-create function taskforge.expire(p_limit int) returns int
+create function taskforge.expire(p_limit int) returns table (due int, rung int[])
 language plpgsql as $$
 declare
     v_due bigint[];
@@ -339,23 +364,15 @@ begin
             order by expires_at limit p_limit for update skip locked))
         returning job_id)
     select array_agg(job_id) into v_due from due;
-    if v_due is null then
-        return 0;
+    due := coalesce(cardinality(v_due), 0);
+    if due > 0 then
+        -- Only what carries the flag: a job that somebody ran again by hand has no time limit any more.
+        select t.jobs, t.attempts into v_gone, v_attempts from taskforge.take_waiting(v_due, 16::smallint) t;
     end if;
-    perform from taskforge.blocked b where b.job_id = any (v_due) order by b.job_id for update;
-    with waiting as (
-        delete from taskforge.blocked b where b.job_id = any (v_due) returning b.job_id, b.attempt),
-    later as (
-        delete from taskforge.scheduled s where s.job_id = any (v_due) returning s.job_id, s.attempt),
-    now_ready as (
-        delete from taskforge.ready r where r.job_id = any (v_due) returning r.job_id, r.attempt),
-    gone as (
-        select * from waiting union all select * from later union all select * from now_ready)
-    select array_agg(g.job_id order by g.job_id), array_agg(g.attempt order by g.job_id) into v_gone, v_attempts from gone g;
     if v_gone is not null then
         perform taskforge.close(v_gone, v_attempts, 7::smallint, 'expired', null);
         perform taskforge.release_unique(v_gone);
-        perform taskforge.resolve(v_gone, v_gone);
+        rung := taskforge.resolve(v_gone, v_gone);
     end if;
-    return cardinality(v_due);
+    return next;
 end $$;

@@ -147,9 +147,9 @@ language sql stable as $$
     where j.id = p_job and j.project_id = p_project
 $$;
 
--- Which of these jobs have a final outcome.
+-- Which of these jobs are final: a final outcome, and not run again since.
 create function taskforge.finals(p_jobs bigint[]) returns bigint[]
 language sql stable as $$
     select array_agg(x) from unnest(p_jobs) x
-    where exists (select from taskforge.outcome o where o.job_id = x and o.state >= 5)
+    where exists (select from taskforge.outcome o where o.job_id = x and o.state >= 5) and taskforge.final_state(x) is not null
 $$;
