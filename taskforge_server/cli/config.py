@@ -7,7 +7,7 @@ import click
 from taskforge_client.errors import Unreachable
 from taskforge_server.cli.groups import HelpfulGroup
 from taskforge_server.cli.output import json_option, note, print_json, print_table
-from taskforge_server.cli.settings import SECRETS, Setting, read_settings
+from taskforge_server.cli.settings import read_settings
 from taskforge_server.cli.target import Target, TargetOptions, choose_target, target_options
 
 
@@ -28,10 +28,7 @@ def show(*, as_json: bool, target: TargetOptions) -> None:
         nowhere = ""
     except Unreachable as error:
         chosen, nowhere = None, str(error)
-    shown = [
-        (setting.name, hide_secrets(setting), setting.source)
-        for setting in settings.by_name.values()
-    ]
+    shown = [(one.name, one.value, one.source) for one in settings.shown]
     if as_json:
         print_json(
             {
@@ -57,13 +54,6 @@ def show(*, as_json: bool, target: TargetOptions) -> None:
             f"\nCommands go to the {chosen.kind.value} {without_password(chosen.address)} "
             f"(by {chosen.source})"
         )
-
-
-def hide_secrets(setting: Setting) -> str | None:
-    """Return a setting's value with what nobody should read over a shoulder left out."""
-    if setting.value is None:
-        return None
-    return "***" if setting.name in SECRETS else without_password(setting.value)
 
 
 def without_password(text: str) -> str:

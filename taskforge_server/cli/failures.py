@@ -14,14 +14,23 @@ from taskforge_client.errors import (
     Unreachable,
 )
 from taskforge_client.wire.problems import MalformedValue
-from taskforge_server.storage.errors import StorageError
+from taskforge_server.config.model import BadSetting
+from taskforge_server.rest.serve import PortTaken
+from taskforge_server.storage.errors import DatabaseUnreachable, StorageError
 
 FAILED: Final = 1
 USAGE: Final = 2
 UNREACHABLE: Final = 3
 NOT_FOUND: Final = 4
 
-_USAGE_ERRORS: Final = (InvalidRequest, NotConfigured, TaskWithoutApp, TooLarge, MalformedValue)
+_USAGE_ERRORS: Final = (
+    BadSetting,
+    InvalidRequest,
+    MalformedValue,
+    NotConfigured,
+    TaskWithoutApp,
+    TooLarge,
+)
 
 
 @frozen
@@ -36,11 +45,11 @@ def describe_failure(error: Exception) -> Failure | None:
     """Return what to say about an error that users can mend, None for a mistake of ours."""
     if isinstance(error, _USAGE_ERRORS):
         code = USAGE
-    elif isinstance(error, Unreachable):
+    elif isinstance(error, Unreachable | DatabaseUnreachable):
         code = UNREACHABLE
     elif isinstance(error, NotFound):
         code = NOT_FOUND
-    elif isinstance(error, TaskForgeError | StorageError):
+    elif isinstance(error, TaskForgeError | StorageError | PortTaken):
         code = FAILED
     else:
         return None

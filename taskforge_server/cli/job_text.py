@@ -32,6 +32,14 @@ def job_document(view: JobView) -> dict[str, Any]:
     return document
 
 
+def listed_document(view: JobView) -> dict[str, Any]:
+    """Return a job of a list for JSON: lists hold no arguments, results and attempts."""
+    document = job_document(view)
+    for name in ("args", "result", "attempts", "progress"):
+        del document[name]
+    return document
+
+
 def list_row(view: JobView) -> tuple[object, ...]:
     """Return a job's cells under `LIST_COLUMNS`."""
     note = ""

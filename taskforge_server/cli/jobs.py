@@ -10,7 +10,7 @@ from taskforge_client.wire.lists import PAGE_LIMIT, JobFilter
 from taskforge_client.wire.states import JobState
 from taskforge_server.cli.desk import Desk, with_desk
 from taskforge_server.cli.groups import HelpfulGroup
-from taskforge_server.cli.job_text import LIST_COLUMNS, job_document, list_row, print_job
+from taskforge_server.cli.job_text import LIST_COLUMNS, job_document, list_row, listed_document, print_job
 from taskforge_server.cli.output import json_option, note, print_json, print_table
 from taskforge_server.cli.target import TargetOptions, target_options
 from taskforge_server.cli.values import aware_time, duration, json_object
@@ -56,7 +56,7 @@ def list_jobs(
     )
     page = with_desk(target, lambda desk: desk.list_jobs(wanted))
     if as_json:
-        print_json({"jobs": [job_document(view) for view in page.jobs], "cursor": page.cursor})
+        print_json({"jobs": [listed_document(view) for view in page.jobs], "cursor": page.cursor})
         return
     print_table(LIST_COLUMNS, [list_row(view) for view in page.jobs], empty="no such jobs")
     if page.cursor is not None:

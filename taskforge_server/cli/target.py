@@ -94,10 +94,11 @@ def choose_target(options: TargetOptions, settings: Settings | None = None) -> T
 
     Raises:
         Unreachable: nothing was said and no folder is there.
-        NotConfigured: a setting is wrong.
+        BadSetting: a setting is unknown or wrong.
     """
     known = settings or read_settings()
-    api_key = known.text("api_key")
+    stated_key = known.client.get("api_key")
+    api_key = None if stated_key is None else stated_key.value
     if options.database_url is not None:
         return Target(
             kind=TargetKind.DATABASE, address=options.database_url, source="--database-url"
@@ -106,19 +107,16 @@ def choose_target(options: TargetOptions, settings: Settings | None = None) -> T
         return _by_url(options.url, "--url", api_key)
     if options.data is not None:
         return Target(kind=TargetKind.EMBEDDED, address=str(options.data), source="--data")
-    database_url = known.text("database_url")
-    if database_url is not None:
-        return Target(
-            kind=TargetKind.DATABASE, address=database_url, source=known.source("database_url")
-        )
-    url = known.text("url")
+    if known.config.database_url is not None:
+        source = known.sources["database_url"]
+        return Target(kind=TargetKind.DATABASE, address=known.config.database_url, source=source)
+    url = known.client.get("url")
     if url is not None:
-        return _by_url(url, known.source("url"), api_key)
-    folder = Path(known.text("data_directory") or ".taskforge")
+        return _by_url(url.value, url.source, api_key)
+    folder = known.config.data_directory
     if (folder / POSTGRESQL_FOLDER).is_dir():
-        return Target(
-            kind=TargetKind.EMBEDDED, address=str(folder), source=known.source("data_directory")
-        )
+        source = known.sources["data_directory"]
+        return Target(kind=TargetKind.EMBEDDED, address=str(folder), source=source)
     raise Unreachable(
         "no TaskForge here: neither TASKFORGE_DATABASE_URL nor TASKFORGE_URL is set, and there is "
         f"no {folder} folder; start one with `taskforge dev`, or name one with --database-url, "
