@@ -6,12 +6,11 @@ One to listen, one for the lease.
 import random
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 import msgspec
 
-from taskforge_client.errors import Refused, TaskForgeError, Unreachable
 from taskforge_client.transport.base import OutgoingJob
 from taskforge_client.transport.postgres.arrays import (
     ByteaArray,
@@ -40,10 +39,7 @@ from taskforge_client.worker.floors import Floors
 from taskforge_client.worker.postgres_ear import Ear
 from taskforge_client.worker.postgres_lease import LeaseKeeper
 
-R = TypeVar("R")
-
 _TOKEN_BITS: Final = 62
-_DEADLOCK_TRIES: Final = 3
 _SNOOZED: Final = 3
 _REGISTER: Final = "select taskforge.register_worker(%s, %s::uuid, %s, %s, %s::jsonb, %s, %s, %s)"
 _CLAIM: Final = "select * from taskforge.claim(%s, %s, %s, %s, %s, %s, %s)"
@@ -231,7 +227,7 @@ class PostgresSource:
         async def work(connection: AsyncLink) -> tuple[set[int], list[int]]:
             return await _finish(connection, ordered, parameters)
 
-        lost, rung = await self._retried(work)
+        lost, rung = await self._finishing.call(work)
         self._doorbell.ring(rung)
         return lost
 
@@ -246,25 +242,9 @@ class PostgresSource:
                     rung = [*rung, *await self._sender.send_within(connection, jobs)]
             return not lost, rung
 
-        mine, rung = await self._retried(work)
+        mine, rung = await self._finishing.call(work)
         self._doorbell.ring(rung)
         return mine
-
-    async def _retried(self, work: Callable[[AsyncLink], Awaitable[R]]) -> R:
-        for tries_left in reversed(range(_DEADLOCK_TRIES)):
-            try:
-                return await self._finishing.call(work)
-            except Unreachable:
-                raise
-            except TaskForgeError as error:
-                if tries_left == 0 or isinstance(error, Refused) or not _is_conflict(error):
-                    raise
-        raise AssertionError  # the last try returns or raises
-
-
-def _is_conflict(error: TaskForgeError) -> bool:
-    cause = error.__cause__
-    return getattr(cause, "sqlstate", None) in {"40P01", "40001"}
 
 
 async def _finish(

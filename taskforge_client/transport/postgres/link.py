@@ -1,6 +1,7 @@
 """One connection that opens when first needed and opens again after it was lost."""
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
@@ -27,6 +28,9 @@ CONNECTION_OPTIONS: Final[dict[str, Any]] = {
     "tcp_user_timeout": _SILENCE_SECONDS * 1000,
 }
 _STATEMENT_SECONDS: Final = 20.0
+_CONFLICT_TRIES: Final = 3
+_CONFLICT_PAUSE_SECONDS: Final = 0.02
+_CONFLICTS: Final = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
 
 AsyncLink = AsyncConnection[tuple[Any, ...]]
 
@@ -64,24 +68,36 @@ class Link:
             is unknown. Refused: the database refused a value.
         """
         async with self._lock:
-            try:
-                async with asyncio.timeout(timeout_seconds):
-                    connection = await self._open()
-                    return await work(connection)
-            except TimeoutError as error:
+            for _ in range(_CONFLICT_TRIES - 1):
+                try:
+                    return await self._call_once(work, timeout_seconds)
+                except Unreachable as error:
+                    # Another transaction stood in the way; all of this one was undone.
+                    if not isinstance(error.__cause__, _CONFLICTS):
+                        raise
+                await asyncio.sleep(random.uniform(0, _CONFLICT_PAUSE_SECONDS))  # noqa: S311 (spread)
+            return await self._call_once(work, timeout_seconds)
+
+    async def _call_once(
+        self, work: Callable[[AsyncLink], Awaitable[R]], timeout_seconds: float
+    ) -> R:
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                connection = await self._open()
+                return await work(connection)
+        except TimeoutError as error:
+            await self._discard()
+            raise Unreachable(
+                f"the database did not answer within {timeout_seconds:g} seconds"
+            ) from error
+        except psycopg.Error as error:
+            if self._connection is None or self._connection.closed or self._connection.broken:
                 await self._discard()
-                raise Unreachable(
-                    f"the database did not answer within {timeout_seconds:g} seconds"
-                ) from error
-            except psycopg.Error as error:
-                if self._connection is None or self._connection.closed or self._connection.broken:
-                    await self._discard()
-                raise translate(error) from error
-            except asyncio.CancelledError:
-                # The statement may be half-way through its answer: nobody else may use this
-                # connection.
-                await self._discard()
-                raise
+            raise translate(error) from error
+        except asyncio.CancelledError:
+            # The statement may be half-way through its answer: nobody else may use this connection.
+            await self._discard()
+            raise
 
     async def aclose(self) -> None:
         """Close the connection; a later call would open a new one."""

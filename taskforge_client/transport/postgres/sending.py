@@ -199,8 +199,8 @@ class Sender:
                     raise
                 await connection.execute(ENSURE_PARTITIONS)
                 return await work(connection)
-            except (psycopg.errors.UniqueViolation, psycopg.errors.DeadlockDetected) as error:
-                # Our own earlier call had not ended when it was looked for, or two sends met.
+            except psycopg.errors.UniqueViolation as error:
+                # Our own earlier call had not ended when it was looked for.
                 raise Unreachable(str(error)) from error
 
         try:
