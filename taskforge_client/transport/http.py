@@ -25,7 +25,7 @@ from taskforge_client.transport.base import OutgoingJob
 from taskforge_client.transport.retrying import NeverSent, Patience
 from taskforge_client.wire.codec import decode_json, decode_msgpack, encode_msgpack
 from taskforge_client.wire.jobs import (
-    BulkAnswer,
+    BulkItem,
     CancelAnswer,
     CancelRequest,
     Enqueued,
@@ -83,7 +83,7 @@ class HttpTransport:
         specs = [
             _spec(job, job.options.key or f"{call}-{position}") for position, job in enumerate(jobs)
         ]
-        answers = await self._call("POST", "/v1/jobs:bulk", list[BulkAnswer], body=specs)
+        answers = await self._call("POST", "/v1/jobs:bulk", list[BulkItem], body=specs)
         if len(answers) != len(jobs):
             raise Unreachable(f"{self._url} answered {len(answers)} of {len(jobs)} jobs")
         return [_item_answer(job, answer) for job, answer in zip(jobs, answers, strict=True)]
@@ -219,7 +219,7 @@ def _own_answer(job: OutgoingJob, answer: Enqueued) -> Enqueued:
     return answer if asked or not answer.deduplicated else evolve(answer, deduplicated=False)
 
 
-def _item_answer(job: OutgoingJob, answer: BulkAnswer) -> Enqueued | Problem:
+def _item_answer(job: OutgoingJob, answer: BulkItem) -> Enqueued | Problem:
     if answer.problem is not None:
         return answer.problem
     if answer.id is None:

@@ -164,7 +164,7 @@ class CancelAnswer:
 
 
 @frozen(kw_only=True)
-class BulkAnswer:
+class BulkItem:
     """The answer to one job of a bulk request.
 
     The id of what is stored, or the problem that refused it.

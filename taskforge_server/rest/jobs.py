@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from taskforge_client.errors import InvalidRequest
-from taskforge_client.wire.jobs import BulkAnswer, CancelRequest, JobSpec, RetryRequest
+from taskforge_client.wire.jobs import BulkItem, CancelRequest, JobSpec, RetryRequest
 from taskforge_client.wire.limits import PAYLOAD_LIMIT_BYTES
 from taskforge_client.wire.lists import JobFilter
 from taskforge_client.wire.problems import Problem
@@ -68,9 +68,9 @@ async def _enqueue(request: Request, caller: Caller) -> Response:
 async def _enqueue_many(request: Request, caller: Caller) -> Response:
     specs = await read_body(request, list[JobSpec], limit_bytes=BULK_LIMIT_BYTES)
     items = [
-        BulkAnswer(problem=one)
+        BulkItem(problem=one)
         if isinstance(one, Problem)
-        else BulkAnswer(id=one.id, deduplicated=one.deduplicated)
+        else BulkItem(id=one.id, deduplicated=one.deduplicated)
         for one in await jobs.enqueue_many(caller, specs)
     ]
     return answer(request, items)
