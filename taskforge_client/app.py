@@ -5,9 +5,10 @@ Making one does nothing yet: no I/O, no thread and no connection before the firs
 
 import os
 from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Mapping
+from datetime import timedelta
 from pathlib import Path
 from types import ModuleType, TracebackType
-from typing import Any, ParamSpec, Self, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack, overload
 
 from taskforge_client.bulk import BulkReceipt, achunks_of, chunks_of
 from taskforge_client.errors import InvalidRequest, UseAwait
@@ -31,7 +32,12 @@ from taskforge_client.transport.base import Transport
 from taskforge_client.transport.choose import open_transport
 from taskforge_client.transport.within import aenqueue_within, enqueue_within
 from taskforge_client.values import DECODER
+from taskforge_client.wire.jobs import DEFAULT_QUEUE
 from taskforge_client.wire.schedules import ScheduleSpec
+
+if TYPE_CHECKING:  # loaded when a worker is first made
+    from taskforge_client.worker.embedded import EmbeddedWorker
+    from taskforge_client.worker.source import JobSource
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -179,6 +185,32 @@ class TaskForge:
     def job(self, identifier: str) -> JobHandle[Any]:
         """Return a handle on a job by its public id; its result comes as plain values."""
         return JobHandle(self.sender, checked_id(identifier), DECODER.decode)
+
+    # -- working -------------------------------------------------------------------------------
+
+    def worker(
+        self,
+        *,
+        queues: str | Iterable[str] | Mapping[str, int] = DEFAULT_QUEUE,
+        concurrency: int | None = None,
+        grace: float | timedelta | None = None,
+        source: "Callable[[], JobSource] | None" = None,
+    ) -> "EmbeddedWorker":
+        """Return a worker inside this process, for one ``async with`` (or plain ``with``) block.
+
+        It takes jobs of `queues` (a mapping gives weights), at most `concurrency` at once, waits
+        for a TaskForge that is away, installs no signal handlers, and at the end of the block
+        leaves within `grace`, given in seconds.
+
+        Raises:
+            InvalidRequest: a queue's name or weight is wrong.
+            NotConfigured: no worker can reach TaskForge by the URL in force.
+        """
+        from taskforge_client.worker.embedded import embedded_worker
+
+        return embedded_worker(
+            self, self.settings, queues=queues, concurrency=concurrency, grace=grace, source=source
+        )
 
     # -- living --------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from typing import Final
 from taskforge_client.wire.states import JobState
 from taskforge_client.wire.workers import ClaimedJob, Finished
 from taskforge_client.worker.attempt import RunningAttempt
+from taskforge_client.worker.board import Board
 from taskforge_client.worker.clock import Clock
 from taskforge_client.worker.conclusion import GivenUp, outcome_of
 from taskforge_client.worker.deadlines import Deadlines
@@ -36,6 +37,7 @@ class Bench:
         clock: Clock,
         random: Random,
         result_limit_bytes: int = RESULT_LIMIT_BYTES,
+        board: Board | None = None,
     ) -> None:
         self.catalogue = catalogue
         self.outcomes = outcomes
@@ -44,6 +46,7 @@ class Bench:
         self.running: dict[int, RunningAttempt] = {}
         self.unix_offset = clock.unix() - clock.monotonic()
         self.deadlines = Deadlines(self.running, clock.monotonic, self.give_up)
+        self.board = board or Board.alone()
         self.given_up = 0
         self.readmitted: Callable[[], None] = lambda: None
         self._random = random

@@ -5,18 +5,14 @@ cancellations on, interrupts a job past its deadline, and ends the process when 
 """
 
 import asyncio
-import ctypes
 import os
 import random
-import resource
 import signal
 import socket
-import sys
 import threading
 import time
 from contextlib import AsyncExitStack
 from contextvars import Context, copy_context
-from pathlib import Path
 from queue import SimpleQueue
 from types import FrameType
 from typing import Any, Final
@@ -31,7 +27,9 @@ from taskforge_client.worker.catalogue import AppCatalogue
 from taskforge_client.worker.conclusion import outcome_of
 from taskforge_client.worker.failure import type_name
 from taskforge_client.worker.locate import load_app
+from taskforge_client.worker.memory import memory_mib
 from taskforge_client.worker.outcome import Undecodable, unknown_task
+from taskforge_client.worker.parentage import PARENT_GONE_STATUS, die_with
 from taskforge_client.worker.pipe import (
     Ask,
     Begin,
@@ -50,9 +48,6 @@ from taskforge_client.worker.workable import Workable
 
 _CHUNK_BYTES: Final = 64 * 1024
 _CLOSE_SECONDS: Final = 5.0
-_PARENT_GONE_STATUS: Final = 70
-_SET_PARENT_DEATH_SIGNAL: Final = 1
-_KIB: Final = 1024
 _DECODER: Final = msgspec.msgpack.Decoder(ToChild)
 
 
@@ -74,7 +69,7 @@ class Line:
             with self._lock:
                 self._end.sendall(frame(message))
         except OSError:
-            os._exit(_PARENT_GONE_STATUS)
+            os._exit(PARENT_GONE_STATUS)
 
     def receive(self) -> list[ToChild] | None:
         """Wait for the parent and return what it said, None when it hung up."""
@@ -132,10 +127,10 @@ class Child:
                 else:
                     self._inbox.put(message)
         if self._attempt is not None:
-            os._exit(_PARENT_GONE_STATUS)
+            os._exit(PARENT_GONE_STATUS)
         self._inbox.put(None)
         time.sleep(_CLOSE_SECONDS)
-        os._exit(_PARENT_GONE_STATUS)
+        os._exit(PARENT_GONE_STATUS)
 
     def _ask(self, message: Ask) -> None:
         attempt = self._attempt
@@ -234,29 +229,9 @@ async def _open_resources(app: Workable, stack: AsyncExitStack) -> None:
         await one.open(stack)
 
 
-def memory_mib() -> float:
-    """Return how much memory this process occupies now, where the system tells.
-
-    Else the most it ever did.
-    """
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-    except OSError:
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _KIB
-    return pages * resource.getpagesize() / _KIB / _KIB
-
-
-def die_with_parent() -> None:
-    """Have the kernel kill this process when its parent dies, whatever it does; Linux only."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
-
-
 def main(descriptor: int, parent: int) -> None:
     """Work for the process numbered `parent`, at the other end of the socket `descriptor`."""
-    die_with_parent()
-    if os.getppid() != parent:  # it died before the line above
-        os._exit(_PARENT_GONE_STATUS)
+    die_with(parent, signal.SIGKILL)
     child = Child(Line(socket.socket(fileno=descriptor)))
     signal.signal(signal.SIGUSR1, child.interrupt)
     for number in (signal.SIGINT, signal.SIGTERM):  # the parent decides when this process ends

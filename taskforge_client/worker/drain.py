@@ -9,7 +9,7 @@ waiting for code that does not listen.
 """
 
 import asyncio
-from typing import Protocol
+from typing import Protocol, Self
 
 from attrs import frozen
 
@@ -25,6 +25,11 @@ class Grace:
 
     soft_seconds: float = 20.0
     hard_seconds: float = 25.0
+
+    @classmethod
+    def within(cls, seconds: float) -> Self:
+        """Return a grace of `seconds`; after four fifths what still runs is asked to stop."""
+        return cls(soft_seconds=0.8 * seconds, hard_seconds=seconds)
 
 
 class Drainable(Protocol):

@@ -22,6 +22,7 @@ from taskforge_client.wire.workers import (
     HeartbeatAnswer,
     Lease,
 )
+from taskforge_client.worker.board import Board
 from taskforge_client.worker.clock import Seconds
 
 FENCE_MARGIN_SECONDS: Final = 5.0
@@ -78,14 +79,15 @@ class HeartThread:
         report: Callable[[], Heartbeat],
         listener: Listener,
         monotonic: Seconds,
-        lease_until_elsewhere: Callable[[], float] = lambda: 0.0,
+        board: Board,
     ) -> None:
         self.pulse = Pulse(lease, monotonic())
+        self._board = board
+        board.take_lease(lease.worker, self.pulse.lease_until)
         self._beat = beat
         self._report = report
         self._listener = listener
         self._monotonic = monotonic
-        self._elsewhere = lease_until_elsewhere
         self._is_stopped = threading.Event()
         self._soon = threading.Event()
         self._thread = threading.Thread(target=self._run, name="taskforge-heartbeat", daemon=True)
@@ -102,6 +104,7 @@ class HeartThread:
         """End the thread and wait for it, at most as long as a call in flight takes."""
         self._is_stopped.set()
         self._soon.set()
+        self._board.drop_lease()
         self._thread.join()
 
     def _run(self) -> None:
@@ -113,7 +116,7 @@ class HeartThread:
                 return
             answer = self._renew()
             if answer is None:
-                self.pulse.lease_until = max(self.pulse.lease_until, self._elsewhere())
+                self.pulse.lease_until = max(self.pulse.lease_until, self._board.lease_until)
                 if not self.pulse.is_lost(self._monotonic()):
                     wait = self.pulse.next_wait(succeeded=False)
                     continue
@@ -134,4 +137,5 @@ class HeartThread:
             return None
         if answer.alive:
             self.pulse.renewed(sent_at)
+            self._board.renewed(self.pulse.lease_until)
         return answer

@@ -18,6 +18,7 @@ from taskforge_client.context import CURRENT_JOB
 from taskforge_client.wire.workers import ClaimedJob
 from taskforge_client.worker.attempt import RunningAttempt
 from taskforge_client.worker.bench import Bench
+from taskforge_client.worker.board import NEVER, STEP, Fields
 from taskforge_client.worker.outcome import Stop, Undecodable
 from taskforge_client.worker.runnable import Place, Runnable
 
@@ -72,6 +73,7 @@ class Lanes:
         waiting = self._waiting
         take = waiting.popleft
         copy = self._base.copy
+        blocking = bench.board.fields
         now = monotonic()
         slice_ends_at = now + SLICE_SECONDS
         while waiting:
@@ -84,8 +86,10 @@ class Lanes:
                 continue
             attempt = RunningAttempt(job, now + bench.unix_offset, runnable, now)
             context = copy()
+            blocking[STEP] = attempt.deadline_at
             begun = self._begin(attempt, context)
             if begun is not None:
+                blocking[STEP] = NEVER
                 await self._rest(attempt, context, begun, mine)
                 if attempt.is_over:
                     return
@@ -95,9 +99,11 @@ class Lanes:
                 break
             if now > slice_ends_at:
                 bench.outcomes.nudge(quiet=False)
+                blocking[STEP] = NEVER
                 await _breathe()
                 now = monotonic()
                 slice_ends_at = now + SLICE_SECONDS
+        blocking[STEP] = NEVER
         self.leave()
 
     def leave(self) -> None:
@@ -141,7 +147,7 @@ class Lanes:
         self._bench.begin(attempt)
         self.grow()
         try:
-            attempt.value = await _remainder(context, *begun)
+            attempt.value = await _remainder(context, *begun, attempt, self._bench.board.fields)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - whatever a task raises is its outcome
@@ -163,7 +169,11 @@ def _enter(coroutine: Coroutine[Any, Any, Any], attempt: RunningAttempt) -> Any:
 
 @types.coroutine
 def _remainder(
-    context: Context, coroutine: Coroutine[Any, Any, Any], awaited: Any
+    context: Context,
+    coroutine: Coroutine[Any, Any, Any],
+    awaited: Any,
+    attempt: RunningAttempt,
+    blocking: Fields,
 ) -> Generator[Any, Any, Any]:
     """Drive a suspended coroutine in its own context, passing on what it awaits.
 
@@ -178,10 +188,13 @@ def _remainder(
         else:
             step = coroutine.send
             argument = sent
+        blocking[STEP] = attempt.deadline_at
         try:
             awaited = context.run(step, argument)
         except StopIteration as end:
             return end.value
+        finally:
+            blocking[STEP] = NEVER
 
 
 @types.coroutine

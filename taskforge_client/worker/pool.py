@@ -38,6 +38,7 @@ class Slots:
     monotonic: Seconds
     in_hand: int = 0
     prefetch: int = 0
+    done: int = 0
     _acknowledged: int = 0
     _since: float = 0.0
 
@@ -48,6 +49,7 @@ class Slots:
     def free(self, number: int) -> None:
         """Count jobs whose outcome was acknowledged, or that were given back."""
         self.in_hand -= number
+        self.done += number
         self._acknowledged += number
         now = self.monotonic()
         elapsed = now - self._since

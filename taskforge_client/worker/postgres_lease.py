@@ -51,6 +51,18 @@ class LeaseKeeper:
         reasons = {int(number): reason for number, reason in (cancelled or {}).items()}
         return HeartbeatAnswer(alive=True, drain=draining, cancelled=reasons)
 
+    def end(self, worker: int) -> None:
+        """End the lease of a worker that is known to be dead, so that its jobs go on at once.
+
+        Raises:
+            Unreachable: the database did not answer; the lease runs out by itself.
+        """
+        try:
+            self._open().execute("select taskforge.end_lease(%s)", (worker,))
+        except psycopg.Error as error:
+            self.close()
+            raise translate(error) from error
+
     def close(self) -> None:
         """Close the connection; the next beat opens another."""
         connection, self._connection = self._connection, None

@@ -32,9 +32,10 @@ class WorkerSettings:
 
     `queues` maps names to weights. `concurrency` bounds all attempts that run at once in this
     process; of these, plain functions take at most `threads` threads or `children` child processes.
-    `plain_place` is where a plain function runs whose decorator does not say. `app_path`
-    (``module:name``) is where child processes find the app; unset, it is looked for among the
-    imported modules.
+    `plain_place` is where a plain function runs whose decorator does not say. A worker process that
+    owns itself leaves to be replaced after `recycle_after_jobs` jobs, or above `recycle_above_mib`
+    of memory. `app_path` (``module:name``) is where child processes find the app; unset, it is
+    looked for among the imported modules.
     """
 
     queues: dict[str, int] = Factory(lambda: {DEFAULT_QUEUE: 1})
@@ -42,6 +43,8 @@ class WorkerSettings:
     threads: int = field(default=DEFAULT_THREADS, validator=[instance_of(int), ge(1)])
     children: int = field(default=DEFAULT_CHILDREN, validator=[instance_of(int), ge(1)])
     app_path: str | None = None
+    recycle_after_jobs: int | None = None
+    recycle_above_mib: int | None = None
     child_limits: ChildLimits = Factory(ChildLimits)
     plain_place: Place = Place.THREAD
     grace: Grace = Factory(Grace)

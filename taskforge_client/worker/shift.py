@@ -21,6 +21,7 @@ from taskforge_client.wire.workers import ClaimedJob, Heartbeat, HeartbeatAnswer
 from taskforge_client.worker.attempt import RunningAttempt
 from taskforge_client.worker.backoff import Backoff
 from taskforge_client.worker.bench import Bench
+from taskforge_client.worker.board import Board
 from taskforge_client.worker.catalogue import AppCatalogue
 from taskforge_client.worker.children import ChildCrew
 from taskforge_client.worker.clock import Clock
@@ -66,6 +67,7 @@ class Shift:
         random: Random,
         metrics: MetricsSink,
         drain_requested: Callable[[], None],
+        board: Board,
     ) -> None:
         self._lease = lease
         self._source = source
@@ -98,6 +100,7 @@ class Shift:
             clock=clock,
             random=random,
             result_limit_bytes=settings.result_limit_bytes,
+            board=board,
         )
         self._lanes = Lanes(self.bench, settings.concurrency, self._divert)
         self.threads = ThreadCrew(self.bench, settings.threads)
@@ -127,6 +130,7 @@ class Shift:
             report=self._report,
             listener=self,
             monotonic=clock.monotonic,
+            board=board,
         )
         self._claiming: asyncio.Task[None] | None = None
 
@@ -227,6 +231,7 @@ class Shift:
 
     async def _keep_house(self) -> None:
         while True:
+            self.bench.board.loop_turned(self._clock.monotonic())
             await asyncio.sleep(HOUSEKEEPING_SECONDS)
             self.bench.unix_offset = self._clock.unix() - self._clock.monotonic()
             self._catalogue.flush_tallies(self._metrics)

@@ -17,6 +17,7 @@ from typing import Any
 from taskforge_client.context import CURRENT_JOB
 from taskforge_client.worker.attempt import RunningAttempt
 from taskforge_client.worker.bench import Bench
+from taskforge_client.worker.board import NEVER, THREADS
 from taskforge_client.worker.crew import Crew
 from taskforge_client.worker.outcome import Stop, Undecodable
 
@@ -40,6 +41,7 @@ class ThreadCrew(Crew):
         self._threads = 0
         self._ended: deque[RunningAttempt] = deque()
         self._is_notified = False
+        self._blocking: set[RunningAttempt] = set()
         self._hands: dict[int, _Hand] = {}
 
     async def aclose(self) -> None:
@@ -50,6 +52,8 @@ class ThreadCrew(Crew):
 
     def _start(self, attempt: RunningAttempt) -> None:
         attempt.interrupt = self._interrupt
+        self._blocking.add(attempt)
+        self._show_deadline()
         if self._threads < self.busy:
             self._threads += 1
             threading.Thread(
@@ -63,6 +67,8 @@ class ThreadCrew(Crew):
             self.stuck += 1
             self._threads -= 1
             self._free()
+            self._blocking.discard(attempt)
+            self._show_deadline()
         elif hand is not None and attempt.stop in (Stop.TIMEOUT, Stop.LOST):
             hand.interrupt(attempt)
 
@@ -97,10 +103,17 @@ class ThreadCrew(Crew):
             if attempt.is_over:
                 self.stuck -= 1
                 continue
+            self._blocking.discard(attempt)
             self._bench.end(attempt)
             self._bench.conclude(attempt, now)
             self._free()
+        self._show_deadline()
         self._bench.outcomes.nudge(quiet=not self._bench.running)
+
+    def _show_deadline(self) -> None:
+        """Show the parent process by when the threads must have ended."""
+        soonest = min((attempt.deadline_at for attempt in self._blocking), default=NEVER)
+        self._bench.board.fields[THREADS] = soonest
 
 
 class _Hand:

@@ -18,6 +18,7 @@ from taskforge_client._version import __version__
 from taskforge_client.errors import Unreachable
 from taskforge_client.wire.workers import Lease, Registration
 from taskforge_client.worker.backoff import Backoff
+from taskforge_client.worker.board import Board
 from taskforge_client.worker.catalogue import AppCatalogue
 from taskforge_client.worker.clock import SYSTEM_CLOCK, Clock
 from taskforge_client.worker.metrics import MetricsSink, NoMetrics
@@ -48,6 +49,7 @@ class Worker:
         clock: Clock = SYSTEM_CLOCK,
         random: Random = random.random,
         metrics: MetricsSink | None = None,
+        board: Board | None = None,
     ) -> None:
         self._app = app
         self._source = source
@@ -55,6 +57,7 @@ class Worker:
         self._clock = clock
         self._random = random
         self._metrics = metrics or NoMetrics()
+        self._board = board or Board.alone()
         self._catalogue = AppCatalogue(app, plain_place=self._settings.plain_place)
         self._is_leaving = False
         self._registered = asyncio.Event()
@@ -65,6 +68,11 @@ class Worker:
     def is_worn(self) -> bool:
         """Whether given-up code still runs in this process, so that it should be replaced."""
         return self._shift is not None and self._shift.threads.stuck > 0
+
+    @property
+    def jobs_done(self) -> int:
+        """How many jobs were finished or given back under the lease in force."""
+        return 0 if self._shift is None else self._shift.slots.done
 
     def leave(self) -> None:
         """Begin to drain; called again, drain in haste. To be called on the worker's loop."""
@@ -134,6 +142,7 @@ class Worker:
             random=self._random,
             metrics=self._metrics,
             drain_requested=self.leave,
+            board=self._board,
         )
         if self._is_leaving:
             self._shift.leave()
