@@ -4,6 +4,7 @@ import contextlib
 import os
 import shutil
 import signal
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import psycopg
 import pytest
 
 from taskforge_server.storage.embedded import StartPhase, start_embedded
-from tests.support.embedded import ask
+from tests.support.embedded import ask, is_root
 from tests.support.embedded_owner import await_ready, owner, spawn_owner
 from tests.support.faults import descendants, freeze, has_ended, kill
 from tests.support.polling import wait_until
@@ -210,11 +211,15 @@ def test_a_pid_file_with_the_number_of_another_process_is_no_hindrance(data_fold
         running = data_folder / "cluster" / "postmaster.pid"
         lines = running.read_text().splitlines()
         server.stop("immediate")
-    # As after a power cut, with the number now taken by a process that is not PostgreSQL.
-    lines[0] = str(os.getpid())
-    running.write_text("\n".join(lines) + "\n")
-    with start_embedded(data_folder) as server:
-        assert ask(server.url, "SELECT 1") == "1"
+    # As after a power cut, with the number now taken by another process of the server's user.
+    uid = running.parent.stat().st_uid
+    with subprocess.Popen(["sleep", "60"], user=uid if is_root() else None) as stranger:
+        lines[0] = str(stranger.pid)
+        running.write_text("\n".join(lines) + "\n")
+        with start_embedded(data_folder) as server:
+            assert ask(server.url, "SELECT 1") == "1"
+        assert stranger.poll() is None
+        stranger.kill()
 
 
 def test_a_server_that_no_longer_answers_is_replaced(data_folder: Path) -> None:

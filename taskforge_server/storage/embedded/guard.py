@@ -146,6 +146,7 @@ def _stop(server: subprocess.Popen[bytes], stop_seconds: float) -> None:
         (signal.SIGKILL, 5),
     ):
         server.send_signal(number)
+        server.send_signal(signal.SIGCONT)  # a frozen process acts on nothing else but the last
         with contextlib.suppress(subprocess.TimeoutExpired):
             server.wait(seconds)
             return
