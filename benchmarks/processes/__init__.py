@@ -1,0 +1,1 @@
+"""What runs beside the benchmark: TaskForge's worker and server processes."""
