@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeVar
 
-import httpx
 from attrs import frozen
 
 from taskforge_client.errors import NotConfigured, ResultTimeout, Unreachable, from_problem
@@ -118,6 +117,8 @@ class HttpDesk:
 
     async def list_jobs(self, wanted: JobFilter) -> JobPage:
         """Return one page of jobs."""
+        import httpx
+
         query: dict[str, str | int] = {"limit": wanted.limit}
         if wanted.state is not None:
             query["state"] = wanted.state.value

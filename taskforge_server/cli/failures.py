@@ -15,7 +15,7 @@ from taskforge_client.errors import (
 )
 from taskforge_client.wire.problems import MalformedValue
 from taskforge_server.config.model import BadSetting
-from taskforge_server.rest.serve import PortTaken
+from taskforge_server.rest.ports import PortTaken
 from taskforge_server.storage.errors import DatabaseUnreachable, StorageError
 
 FAILED: Final = 1

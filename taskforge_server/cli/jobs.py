@@ -10,7 +10,13 @@ from taskforge_client.wire.lists import PAGE_LIMIT, JobFilter
 from taskforge_client.wire.states import JobState
 from taskforge_server.cli.desk import Desk, with_desk
 from taskforge_server.cli.groups import HelpfulGroup
-from taskforge_server.cli.job_text import LIST_COLUMNS, job_document, list_row, listed_document, print_job
+from taskforge_server.cli.job_text import (
+    LIST_COLUMNS,
+    job_document,
+    list_row,
+    listed_document,
+    print_job,
+)
 from taskforge_server.cli.output import json_option, note, print_json, print_table
 from taskforge_server.cli.target import TargetOptions, target_options
 from taskforge_server.cli.values import aware_time, duration, json_object

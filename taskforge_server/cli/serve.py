@@ -37,7 +37,7 @@ def server(
 
     Any number of nodes share one database. HTTP needs API keys: taskforge admin key create.
     """
-    from taskforge_server.rest.serve import bind
+    from taskforge_server.rest.ports import bind
     from taskforge_server.storage.migrate import check_schema
     from taskforge_server.storage.migrate import migrate as apply_migrations
     from taskforge_server.telemetry.logs import configure_logs

@@ -8,14 +8,20 @@ new code is there, `contract` only when the old is gone.
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import resources
 from typing import Final
 
 import psycopg
 from attrs import frozen
 
-from taskforge_server.storage.errors import MigrationError, SchemaTooNew, SchemaTooOld
+from taskforge_server.storage.errors import (
+    MigrationError,
+    SchemaTooNew,
+    SchemaTooOld,
+    translate,
+)
 
 _LOCK: Final = 7_268_430_000
 _FILE_NAME: Final = re.compile(
@@ -72,7 +78,7 @@ def migrate(url: str, migrations: Sequence[Migration] | None = None) -> Migratio
         MigrationError: a file failed, or an applied one was edited since.
     """
     wanted = packaged_migrations() if migrations is None else tuple(migrations)
-    with psycopg.connect(url, autocommit=True) as connection:
+    with _connected(url) as connection:
         _ensure_ledger(connection)
         applied = [migration.name for migration in wanted if _apply(connection, migration)]
         _refuse_unknown(_ledger(connection), wanted)
@@ -81,7 +87,7 @@ def migrate(url: str, migrations: Sequence[Migration] | None = None) -> Migratio
 
 def pending(url: str) -> tuple[Migration, ...]:
     """Return the migrations that `migrate` would apply, in order, changing nothing."""
-    with psycopg.connect(url, autocommit=True) as connection:
+    with _connected(url) as connection:
         ledger = _ledger(connection)
     wanted = packaged_migrations()
     _refuse_unknown(ledger, wanted)
@@ -93,6 +99,16 @@ def check_schema(url: str) -> None:
     missing = pending(url)
     if missing:
         raise SchemaTooOld(missing[0].name, len(missing))
+
+
+@contextmanager
+def _connected(url: str) -> Iterator[psycopg.Connection]:
+    """Lend a connection; what the database says comes out as errors of ours."""
+    try:
+        with psycopg.connect(url, autocommit=True) as connection:
+            yield connection
+    except psycopg.Error as error:
+        raise translate(error) from error
 
 
 def _ensure_ledger(connection: psycopg.Connection) -> None:
