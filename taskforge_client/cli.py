@@ -24,7 +24,7 @@ from taskforge_client.worker.main import Orders
 from taskforge_client.worker.queue_weights import queue_weights
 from taskforge_client.worker.roads import open_leases
 from taskforge_client.worker.runnable import Place
-from taskforge_client.worker.settings import ChildLimits, WorkerSettings
+from taskforge_client.worker.settings import WorkerSettings
 from taskforge_client.worker.supervisor import USAGE_STATUS, Plan, Supervisor
 from taskforge_client.worker.watch import SourceWatch, folders_of
 
@@ -75,7 +75,9 @@ def make_supervisor(options: argparse.Namespace) -> Supervisor:
         environment=environment,
     )
     watch = SourceWatch(folders_of(options.app)) if options.reload else None
-    return Supervisor(plan, open_leases(client), monotonic=time.monotonic, watch=watch)
+    return Supervisor(
+        plan, open_leases(client, settings.lease_seconds), monotonic=time.monotonic, watch=watch
+    )
 
 
 def worker_settings(options: argparse.Namespace) -> WorkerSettings:
@@ -94,7 +96,7 @@ def worker_settings(options: argparse.Namespace) -> WorkerSettings:
             app_path=options.app,
             recycle_after_jobs=options.max_jobs,
             recycle_above_mib=options.max_memory_mib,
-            child_limits=ChildLimits(),
+            lease_seconds=options.lease,
             plain_place=Place.PROCESS,
             grace=Grace(soft_seconds=options.grace, hard_seconds=hard_seconds),
         )
@@ -145,6 +147,13 @@ def _parser() -> argparse.ArgumentParser:
         default=defaults.grace.soft_seconds,
         metavar="SECONDS",
         help="how long running jobs may go on after SIGTERM (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--lease",
+        type=float,
+        default=defaults.lease_seconds,
+        metavar="SECONDS",
+        help="how long a silent worker keeps its jobs (default: %(default)s)",
     )
     parser.add_argument(
         "--max-jobs", type=int, metavar="N", help="replace a process after so many jobs"

@@ -17,7 +17,8 @@ _LEASE_UNTIL: Final = 1
 _LOOP_TURNED_AT: Final = 2
 STEP: Final = 3
 THREADS: Final = 4
-_FIELDS: Final = 5
+_LEASE_SECONDS: Final = 5
+_FIELDS: Final = 6
 
 NEVER: Final = float("inf")
 
@@ -73,8 +74,14 @@ class Board:
         """When the worker's event loop last turned."""
         return self.fields[_LOOP_TURNED_AT]
 
-    def take_lease(self, worker: int, lease_until: float) -> None:
+    @property
+    def lease_seconds(self) -> float:
+        """How long a lease lasts from when it is renewed."""
+        return self.fields[_LEASE_SECONDS]
+
+    def take_lease(self, worker: int, lease_seconds: float, lease_until: float) -> None:
         """Show a new lease."""
+        self.fields[_LEASE_SECONDS] = lease_seconds
         self.fields[_LEASE_UNTIL] = lease_until
         self.fields[_WORKER] = worker
 

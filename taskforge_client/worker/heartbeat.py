@@ -83,7 +83,7 @@ class HeartThread:
     ) -> None:
         self.pulse = Pulse(lease, monotonic())
         self._board = board
-        board.take_lease(lease.worker, self.pulse.lease_until)
+        board.take_lease(lease.worker, lease.lease_seconds, self.pulse.lease_until)
         self._beat = beat
         self._report = report
         self._listener = listener

@@ -43,7 +43,7 @@ def main() -> int:
         client = from_environment(os.environ, Path.cwd())
         return run_worker(
             orders.app_path,
-            lambda: open_source(client),
+            lambda: open_source(client, orders.settings.lease_seconds),
             orders.settings,
             board=Board.opened(orders.board),
         )

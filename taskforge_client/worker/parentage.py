@@ -4,10 +4,20 @@ import ctypes
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import Final
 
 PARENT_GONE_STATUS: Final = 70
 _SET_PARENT_DEATH_SIGNAL: Final = 1
+
+
+def is_stopped(process_id: int) -> bool:
+    """Return whether a process is stopped by a signal; False where the system does not tell."""
+    try:
+        stat = Path(f"/proc/{process_id}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] in {"T", "t"}
 
 
 def die_with(parent: int, number: signal.Signals) -> None:

@@ -4,13 +4,14 @@ from typing import Final
 
 from taskforge_client.errors import NotConfigured
 from taskforge_client.settings import ClientSettings
+from taskforge_client.wire.workers import LEASE_SECONDS
 from taskforge_client.worker.guard import LeaseKeeping
 from taskforge_client.worker.source import JobSource
 
 _DIRECT: Final = ("postgresql://", "postgres://")
 
 
-def open_source(settings: ClientSettings) -> JobSource:
+def open_source(settings: ClientSettings, lease_seconds: float = LEASE_SECONDS) -> JobSource:
     """Return a source of jobs; nothing is connected before the first call.
 
     Raises:
@@ -19,16 +20,15 @@ def open_source(settings: ClientSettings) -> JobSource:
     _require_direct(settings.url)
     from taskforge_client.worker.postgres_source import PostgresSource
 
-    return PostgresSource(settings.url, settings.project)
+    return PostgresSource(settings.url, settings.project, lease_seconds=lease_seconds)
 
 
-def open_leases(settings: ClientSettings) -> LeaseKeeping:
+def open_leases(settings: ClientSettings, lease_seconds: float = LEASE_SECONDS) -> LeaseKeeping:
     """Return a supervisor's own access to leases; raises as `open_source`."""
     _require_direct(settings.url)
-    from taskforge_client.wire.workers import LEASE_SECONDS
     from taskforge_client.worker.postgres_lease import LeaseKeeper
 
-    return LeaseKeeper(settings.url, LEASE_SECONDS)
+    return LeaseKeeper(settings.url, lease_seconds)
 
 
 def _require_direct(url: str) -> None:

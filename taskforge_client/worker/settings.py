@@ -6,6 +6,7 @@ from attrs import Factory, field, frozen
 from attrs.validators import ge, instance_of
 
 from taskforge_client.wire.jobs import DEFAULT_QUEUE
+from taskforge_client.wire.workers import LEASE_SECONDS
 from taskforge_client.worker.drain import Grace
 from taskforge_client.worker.outcome import RESULT_LIMIT_BYTES
 from taskforge_client.worker.runnable import Place
@@ -45,6 +46,7 @@ class WorkerSettings:
     app_path: str | None = None
     recycle_after_jobs: int | None = None
     recycle_above_mib: int | None = None
+    lease_seconds: float = field(default=LEASE_SECONDS, validator=ge(1.0))
     child_limits: ChildLimits = Factory(ChildLimits)
     plain_place: Place = Place.THREAD
     grace: Grace = Factory(Grace)

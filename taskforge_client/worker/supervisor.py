@@ -1,7 +1,8 @@
 """Keeps worker processes running: starts them fresh, replaces what ends, and takes them down.
 
 A process that drained because it was asked to is not replaced; one that left to be recycled is, at
-once; one that crashed is, after a pause that doubles while crashes follow each other. Nothing of a
+once; one that crashed is, after a pause. The pause doubles only while processes crash before they
+ever worked: a job that kills its process must not keep the others waiting. Nothing of a
 user's code is imported here, so nothing of it can stop the supervisor.
 """
 
@@ -18,11 +19,11 @@ from attrs import define, field, frozen
 from taskforge_client.worker.board import Board
 from taskforge_client.worker.clock import Seconds
 from taskforge_client.worker.guard import Guard, LeaseKeeping, Verdict
+from taskforge_client.worker.parentage import is_stopped
 from taskforge_client.worker.process import DRAINED, RECYCLED
 from taskforge_client.worker.watch import SourceWatch
 
 LOOK_SECONDS: Final = 0.25
-STABLE_SECONDS: Final = 10.0
 FIRST_PAUSE_SECONDS: Final = 0.5
 PAUSE_CAP_SECONDS: Final = 30.0
 KILL_MARGIN_SECONDS: Final = 10.0
@@ -52,7 +53,6 @@ class _Place:
 
     process: subprocess.Popen[bytes] | None = None
     guard: Guard | None = None
-    started_at: float = 0.0
     start_at: float = 0.0
     crashes: int = 0
     told_to_leave_at: float | None = None
@@ -108,7 +108,7 @@ class Supervisor:
     def _step(self) -> bool:
         now = self._monotonic()
         if self._stops > self._stops_heeded:
-            self._stops_heeded = self._stops
+            self._stops_heeded += 1  # each is passed on, apart enough not to become one signal
             self._tell_all_to_leave(now)
         elif self._watch is not None and not self._stops and self._watch.changed():
             _log.info("sources changed: restarting")
@@ -125,7 +125,7 @@ class Supervisor:
     def _tend(self, place: _Place, now: float) -> None:
         if place.process is None:
             if not place.is_retired and not self._stops and now >= place.start_at:
-                self._start(place, now)
+                self._start(place)
             return
         status = place.process.poll()
         if status is not None:
@@ -141,7 +141,7 @@ class Supervisor:
         limit = self._plan.hard_seconds + KILL_MARGIN_SECONDS
         return told_at is not None and now > told_at + limit
 
-    def _start(self, place: _Place, now: float) -> None:
+    def _start(self, place: _Place) -> None:
         board, descriptor = Board.create()
         try:
             place.process = subprocess.Popen(  # noqa: S603 - our own command
@@ -153,12 +153,12 @@ class Supervisor:
             )
         finally:
             os.close(descriptor)
-        place.guard = Guard(board, self._leases, self._monotonic)
-        place.started_at = now
+        process_id = place.process.pid
+        place.guard = Guard(board, self._leases, self._monotonic, lambda: is_stopped(process_id))
         place.told_to_leave_at = None
 
     def _ended(self, place: _Place, status: int, now: float) -> None:
-        was_stable = now - place.started_at > STABLE_SECONDS
+        has_worked = place.guard is not None and place.guard.has_worked
         told = place.told_to_leave_at is not None
         if place.guard is not None:
             place.guard.bury()
@@ -173,7 +173,7 @@ class Supervisor:
             place.is_retired = True
             self._stops += 1
             return
-        place.crashes = 1 if was_stable else place.crashes + 1
+        place.crashes = 1 if has_worked else place.crashes + 1
         pause = min(PAUSE_CAP_SECONDS, FIRST_PAUSE_SECONDS * 2.0 ** (place.crashes - 1))
         place.start_at = now + pause
         _log.error("a worker process ended with status %d; the next starts in %g s", status, pause)
