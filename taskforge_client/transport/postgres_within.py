@@ -15,10 +15,10 @@ from psycopg import AsyncConnection, Connection
 
 from taskforge_client.errors import NotConfigured, Refused, TaskForgeError, from_problem
 from taskforge_client.transport.base import OutgoingJob
-from taskforge_client.transport.postgres.arrays import JsonbArray, register_arrays
+from taskforge_client.transport.postgres.arrays import register_arrays
 from taskforge_client.transport.postgres.prepared import PreparedOptions, prepare
 from taskforge_client.transport.postgres.refusals import translate
-from taskforge_client.transport.postgres.sending import answer_of, columns
+from taskforge_client.transport.postgres.sending import answer_of, columns, features_of
 from taskforge_client.transport.postgres.statements import ENQUEUE_EACH, ENSURE_LANE
 from taskforge_client.wire.ids import job_id
 from taskforge_client.wire.jobs import Enqueued
@@ -44,8 +44,10 @@ def enqueue_within(connection: object, jobs: Sequence[OutgoingJob]) -> Sequence[
             lane: _first(opened.execute(ENSURE_LANE, (project, *lane)).fetchone())
             for lane in _lanes(jobs)
         }
-        chosen = _chosen(jobs, lanes, project)
-        rows = opened.execute(ENQUEUE_EACH, _parameters(project, chosen), binary=True).fetchall()
+        options = _prepared(jobs, lanes, project)
+        rows = opened.execute(
+            ENQUEUE_EACH, _parameters(project, jobs, options), binary=True
+        ).fetchall()
     except psycopg.Error as error:
         raise translate(error) from error
     return _answers(rows)
@@ -63,8 +65,10 @@ async def aenqueue_within(connection: object, jobs: Sequence[OutgoingJob]) -> Se
         for lane in _lanes(jobs):
             cursor = await opened.execute(ENSURE_LANE, (project, *lane))
             lanes[lane] = _first(await cursor.fetchone())
-        chosen = _chosen(jobs, lanes, project)
-        cursor = await opened.execute(ENQUEUE_EACH, _parameters(project, chosen), binary=True)
+        options = _prepared(jobs, lanes, project)
+        cursor = await opened.execute(
+            ENQUEUE_EACH, _parameters(project, jobs, options), binary=True
+        )
         rows = await cursor.fetchall()
     except psycopg.Error as error:
         raise translate(error) from error
@@ -104,20 +108,18 @@ def _lanes(jobs: Sequence[OutgoingJob]) -> list[tuple[str, int]]:
     return sorted({(job.options.queue, job.options.priority) for job in jobs})
 
 
-def _chosen(
+def _prepared(
     jobs: Sequence[OutgoingJob], lanes: dict[tuple[str, int], int], project: int
-) -> list[tuple[OutgoingJob, PreparedOptions]]:
-    return [
-        (job, prepare(job, lanes[job.options.queue, job.options.priority], project)) for job in jobs
-    ]
+) -> list[PreparedOptions]:
+    return [prepare(job, lanes[job.options.queue, job.options.priority], project) for job in jobs]
 
 
 def _parameters(
-    project: int, chosen: Sequence[tuple[OutgoingJob, PreparedOptions]]
+    project: int, jobs: Sequence[OutgoingJob], options: Sequence[PreparedOptions]
 ) -> tuple[object, ...]:
     # No numbers: the database mints them.
-    _, *rest = columns(chosen, [])
-    return (project, None, *rest, JsonbArray([options.features for _, options in chosen]))
+    _, *rest = columns(jobs, options, [])
+    return (project, None, *rest, features_of(options))
 
 
 def _answers(rows: Sequence[Row]) -> Sequence[Enqueued]:

@@ -4,6 +4,7 @@ The format is told in PostgreSQL's manual under COPY, "Binary Format": a signatu
 count of fields and each field behind its length, then -1.
 """
 
+from collections.abc import Sequence
 from struct import Struct
 from typing import Final
 
@@ -43,26 +44,35 @@ class CopyBatch:
         self._scheduled = [_SIGNATURE]
         self.ready_queues: set[int] = set()
 
-    def add(self, number: int, job: OutgoingJob, prepared: PreparedOptions) -> None:
-        """Pack one job under its number. Order among equals is the order of adding."""
-        payload = job.payload
-        self._bodies += (
-            _BODY_HEAD.pack(_BODY_FIELDS, 8, number, len(payload)),
-            payload,
-            prepared.body_tail,
+    def add(
+        self,
+        numbers: Sequence[int],
+        jobs: Sequence[OutgoingJob],
+        prepared: Sequence[PreparedOptions],
+    ) -> None:
+        """Pack jobs under their numbers, in the order in which equals are to run."""
+        pack_body, pack_place = _BODY_HEAD.pack, _PLACE_HEAD.pack
+        add_body, add_ready, add_scheduled = (
+            rows.append for rows in (self._bodies, self._ready, self._scheduled)
         )
-        run_at_us = prepared.run_at_us(self._now_us)
-        if run_at_us is None:
-            self._ready += (
-                _PLACE_HEAD.pack(_PLACE_FIELDS, 8, self._now_us + len(self._ready), 8, number),
-                prepared.place_tail,
-            )
-            self.ready_queues.add(prepared.queue)
-        else:
-            self._scheduled += (
-                _PLACE_HEAD.pack(_PLACE_FIELDS, 8, run_at_us, 8, number),
-                prepared.place_tail,
-            )
+        ord_us = self._now_us
+        last: PreparedOptions | None = None
+        body_tail = place_tail = b""
+        run_at_us: int | None = None
+        for number, job, options in zip(numbers, jobs, prepared, strict=True):
+            if options is not last:
+                last = options
+                body_tail, place_tail = options.body_tail, options.place_tail
+                run_at_us = options.run_at_us(self._now_us)
+                if run_at_us is None:
+                    self.ready_queues.add(options.queue)
+            payload = job.payload
+            add_body(pack_body(_BODY_FIELDS, 8, number, len(payload)) + payload + body_tail)
+            if run_at_us is None:
+                ord_us += 1
+                add_ready(pack_place(_PLACE_FIELDS, 8, ord_us, 8, number) + place_tail)
+            else:
+                add_scheduled(pack_place(_PLACE_FIELDS, 8, run_at_us, 8, number) + place_tail)
 
     async def write(self, connection: AsyncLink) -> None:
         """Copy everything in one transaction."""

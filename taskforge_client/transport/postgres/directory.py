@@ -4,6 +4,7 @@ They never change, so they are kept.
 """
 
 from collections.abc import Sequence
+from typing import cast
 
 from taskforge_client.errors import NotConfigured, Refused
 from taskforge_client.transport.base import OutgoingJob
@@ -43,11 +44,21 @@ class Directory:
         None when the database must be asked for one of them.
         """
         known: list[PreparedOptions | Refused] = []
+        last: OutgoingJob | None = None
+        options: PreparedOptions | None = None
         for job in jobs:
-            options = self._options.get(job)
-            if options is None:
-                return None
-            known.append(options)
+            # Jobs sent alike come one after the other.
+            if (
+                last is None
+                or job.options is not last.options
+                or job.task is not last.task
+                or job.encoding is not last.encoding
+            ):
+                last = job
+                options = self._options.get(job)
+                if options is None:
+                    return None
+            known.append(cast("PreparedOptions", options))
         return known
 
     async def prepare(self, connection: AsyncLink, job: OutgoingJob) -> PreparedOptions:

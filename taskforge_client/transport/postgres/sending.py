@@ -5,9 +5,10 @@ asking which numbers are stored: nothing is stored twice and nothing acknowledge
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
 import psycopg
+from attrs import frozen
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay
 from tenacity.wait import wait_random_exponential
 
@@ -44,11 +45,31 @@ from taskforge_client.wire.problems import Problem
 
 R = TypeVar("R")
 Answer = tuple[int, bool] | Refused
-Chosen = tuple[OutgoingJob, PreparedOptions]
 
 RETRY_SECONDS: Final = 30.0
 _COPY_FROM: Final = 500
 _WAIT_LONGEST_SECONDS: Final = 2.0
+
+
+@frozen
+class Chosen:
+    """Some of the jobs of a send, with their prepared options."""
+
+    jobs: list[OutgoingJob]
+    options: list[PreparedOptions]
+
+    @classmethod
+    def of(
+        cls, jobs: Sequence[OutgoingJob], prepared: Sequence[PreparedOptions | Refused]
+    ) -> tuple["Chosen", "Chosen"]:
+        """Return the jobs COPY may carry and those that use a feature; leave out the refused."""
+        plain, featured = cls([], []), cls([], [])
+        for job, options in zip(jobs, prepared, strict=True):
+            if not isinstance(options, Refused):
+                chosen = plain if options.copyable else featured
+                chosen.jobs.append(job)
+                chosen.options.append(options)
+        return plain, featured
 
 
 class Sender:
@@ -72,16 +93,14 @@ class Sender:
         if prepared is None:
             prepared = await self._patiently(lambda link: self._prepare_all(link, jobs))
         rung: set[int] = set()
-        plain: list[Chosen] = []
-        featured: list[Chosen] = []
-        for job, options in zip(jobs, prepared, strict=True):
-            if not isinstance(options, Refused):
-                (plain if options.copyable else featured).append((job, options))
-        numbers = await self._send_plain(plain, rung) if plain else []
-        if len(numbers) == len(jobs):
-            return EnqueuedBatch(numbers), rung
-        others = await self._send_each(featured) if featured else []
-        rung.update(options.queue for _, options in featured)
+        # Jobs sent alike share their options, so a set of them is small.
+        if all(isinstance(kind, PreparedOptions) and kind.copyable for kind in set(prepared)):
+            alike = cast("Sequence[PreparedOptions]", prepared)
+            return EnqueuedBatch(await self._send_plain(jobs, alike, rung)), rung
+        plain, featured = Chosen.of(jobs, prepared)
+        numbers = await self._send_plain(plain.jobs, plain.options, rung) if plain.jobs else []
+        others = await self._send_each(featured) if featured.jobs else []
+        rung.update(options.queue for options in featured.options)
         return _merged(prepared, numbers, others), rung
 
     async def send_within(self, connection: AsyncLink, jobs: Sequence[OutgoingJob]) -> set[int]:
@@ -93,17 +112,18 @@ class Sender:
             Refused: one of them is refused; the transaction should not be committed.
         """
         project = await self._directory.project(connection)
-        chosen = [(job, await self._directory.prepare(connection, job)) for job in jobs]
+        options = [await self._directory.prepare(connection, job) for job in jobs]
         numbers = await self._mint.mint(connection, len(jobs))
-        features = JsonbArray([options.features for _, options in chosen])
         cursor = await connection.execute(
-            ENQUEUE_EACH, (project, *columns(chosen, numbers), features), binary=True
+            ENQUEUE_EACH,
+            (project, *columns(jobs, options, numbers), features_of(options)),
+            binary=True,
         )
         for row in sorted(await cursor.fetchall()):
             answer = answer_of(*row[1:])
             if isinstance(answer, Refused):
                 raise answer
-        return {options.queue for _, options in chosen}
+        return {one.queue for one in options}
 
     async def _prepare_all(
         self, connection: AsyncLink, jobs: Sequence[OutgoingJob]
@@ -121,15 +141,17 @@ class Sender:
                 prepared.append(refused)
         return prepared
 
-    async def _send_plain(self, chosen: Sequence[Chosen], rung: set[int]) -> list[int]:
-        simple = len(chosen) < _COPY_FROM and all(options.features is None for _, options in chosen)
+    async def _send_plain(
+        self, jobs: Sequence[OutgoingJob], options: Sequence[PreparedOptions], rung: set[int]
+    ) -> list[int]:
+        simple = len(jobs) < _COPY_FROM and all(one.features is None for one in options)
         write = self._insert if simple else self._copy
         numbers: list[int] = []
 
         async def attempt(connection: AsyncLink) -> None:
-            if numbers and await _any_stored(connection, numbers):
+            if numbers and await _stand(connection, numbers, jobs[0]):
                 return
-            await write(connection, chosen, numbers, rung)
+            rung.update(await write(connection, jobs, options, numbers))
 
         await self._patiently(attempt)
         return numbers
@@ -137,49 +159,51 @@ class Sender:
     async def _insert(
         self,
         connection: AsyncLink,
-        chosen: Sequence[Chosen],
+        jobs: Sequence[OutgoingJob],
+        options: Sequence[PreparedOptions],
         numbers: list[int],
-        rung: set[int],
-    ) -> None:
+    ) -> set[int]:
         if not numbers:
-            numbers.extend(await self._mint.mint(connection, len(chosen)))
+            numbers.extend(await self._mint.mint(connection, len(jobs)))
         project = await self._directory.project(connection)
         await connection.execute(
-            ENQUEUE_PLAIN, (project, *columns(chosen, numbers)), prepare=True, binary=True
+            ENQUEUE_PLAIN, (project, *columns(jobs, options, numbers)), prepare=True, binary=True
         )
-        rung.update(options.queue for _, options in chosen)
+        return {one.queue for one in options}
 
     async def _copy(
         self,
         connection: AsyncLink,
-        chosen: Sequence[Chosen],
+        jobs: Sequence[OutgoingJob],
+        options: Sequence[PreparedOptions],
         numbers: list[int],
-        rung: set[int],
-    ) -> None:
-        blocks = -(-len(chosen) // BLOCK_SIZE)
+    ) -> set[int]:
+        blocks = -(-len(jobs) // BLOCK_SIZE)
         cursor = connection.cursor(binary=True)
         await cursor.execute(RESERVE, (blocks,), prepare=True)
         rows = await cursor.fetchall()
         if not numbers:
             for base, _ in rows:
-                numbers.extend(range(base, base + min(BLOCK_SIZE, len(chosen) - len(numbers))))
+                numbers.extend(range(base, base + min(BLOCK_SIZE, len(jobs) - len(numbers))))
         batch = CopyBatch(rows[0][1])
-        for number, (job, options) in zip(numbers, chosen, strict=True):
-            batch.add(number, job, options)
+        batch.add(numbers, jobs, options)
         await batch.write(connection)
-        rung |= batch.ready_queues
+        return batch.ready_queues
 
-    async def _send_each(self, chosen: Sequence[Chosen]) -> list[Answer]:
+    async def _send_each(self, chosen: "Chosen") -> list[Answer]:
         numbers: list[int] = []
 
         async def attempt(connection: AsyncLink) -> list[Answer]:
             if not numbers:
-                numbers.extend(await self._mint.mint(connection, len(chosen)))
+                numbers.extend(await self._mint.mint(connection, len(chosen.jobs)))
             project = await self._directory.project(connection)
-            features = JsonbArray([options.features for _, options in chosen])
             cursor = await connection.execute(
                 ENQUEUE_EACH,
-                (project, *columns(chosen, numbers), features),
+                (
+                    project,
+                    *columns(chosen.jobs, chosen.options, numbers),
+                    features_of(chosen.options),
+                ),
                 prepare=True,
                 binary=True,
             )
@@ -244,9 +268,10 @@ def _merged(
     return EnqueuedBatch(numbers, frozenset(deduplicated), problems)
 
 
-def columns(chosen: Sequence[Chosen], numbers: Sequence[int]) -> tuple[object, ...]:
+def columns(
+    jobs: Sequence[OutgoingJob], options: Sequence[PreparedOptions], numbers: Sequence[int]
+) -> tuple[object, ...]:
     """Return the columns that `enqueue_plain` and `enqueue_each` take alike."""
-    options = [prepared for _, prepared in chosen]
     return (
         Int8Array(numbers),
         Int4Array([one.queue for one in options]),
@@ -256,8 +281,13 @@ def columns(chosen: Sequence[Chosen], numbers: Sequence[int]) -> tuple[object, .
         Int2Array([one.flags for one in options]),
         Int2Array([one.encoding for one in options]),
         TextArray([one.task_bytes for one in options]),
-        ByteaArray([job.payload for job, _ in chosen]),
+        ByteaArray([job.payload for job in jobs]),
     )
+
+
+def features_of(options: Sequence[PreparedOptions]) -> JsonbArray:
+    """Return the last column of `enqueue_each`: what each job asks for beyond the others."""
+    return JsonbArray([one.features for one in options])
 
 
 def answer_of(
@@ -272,7 +302,15 @@ def answer_of(
     return refusal(REFUSALS[problem_state or ""], problem or "")
 
 
-async def _any_stored(connection: AsyncLink, numbers: Sequence[int]) -> bool:
-    # One statement stored them all or none, so one of them tells for all.
-    cursor = await connection.execute(STORED, (Int8Array(numbers[:1]),))
-    return await cursor.fetchone() is not None
+async def _stand(connection: AsyncLink, numbers: list[int], first: OutgoingJob) -> bool:
+    """Whether an earlier try stored these jobs; one statement stored them all or none.
+
+    Should the first number belong to another job, `numbers` is emptied: new ones are to be minted.
+    """
+    cursor = await connection.execute(STORED, (first.task, first.payload, numbers[0]))
+    row = await cursor.fetchone()
+    if row is None:
+        return False
+    if not row[0]:
+        numbers.clear()
+    return bool(row[0])

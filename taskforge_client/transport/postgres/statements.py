@@ -10,7 +10,7 @@ ENQUEUE_EACH: Final = (
     "select place, job_id, deduplicated, problem_state, problem"
     " from taskforge.enqueue_each(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
 )
-STORED: Final = "select id from taskforge.job where id = any (%s)"
+STORED: Final = "select task = %s and payload = %s from taskforge.job where id = %s"
 RESERVE: Final = "select base, now_us from taskforge.reserve_blocks(%s)"
 RING: Final = "select taskforge.ring(%s)"
 CANCEL: Final = "select state, requested, worker_id from taskforge.cancel(%s, %s, %s)"
