@@ -15,6 +15,7 @@ from attrs import frozen
 from taskforge_client.errors import TaskForgeError
 from taskforge_client.settings import from_environment
 from taskforge_client.worker.board import Board
+from taskforge_client.worker.metrics import MetricsSink
 from taskforge_client.worker.parentage import die_with
 from taskforge_client.worker.process import run_worker
 from taskforge_client.worker.roads import open_source
@@ -32,7 +33,7 @@ class Orders:
     board: int
 
 
-def main() -> int:
+def main(metrics: MetricsSink | None = None) -> int:
     """Work by the orders in the first argument (JSON) and return the exit status."""
     orders = msgspec.json.decode(sys.argv[1], type=Orders)
     die_with(orders.parent, signal.SIGTERM)
@@ -46,6 +47,7 @@ def main() -> int:
             lambda: open_source(client, orders.settings.lease_seconds),
             orders.settings,
             board=Board.opened(orders.board),
+            metrics=metrics,
         )
     except TaskForgeError as error:
         sys.stderr.write(f"{error}\n")

@@ -1,4 +1,4 @@
-"""`taskforge-worker` with real processes on a real PostgreSQL: killed, frozen, stuck and drained."""
+"""`taskforge-worker` with real processes on a real PostgreSQL: killed, stuck and drained."""
 
 import signal
 from collections import Counter

@@ -1,0 +1,1 @@
+"""The server's own worker processes: the client's worker, with its counts told to Prometheus."""
