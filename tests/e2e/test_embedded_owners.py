@@ -231,6 +231,13 @@ def test_a_server_that_no_longer_answers_is_replaced(data_folder: Path) -> None:
             assert ask(server.url, "SELECT 1") == "1"
 
 
+def test_a_frozen_server_ends_when_its_owner_is_killed(data_folder: Path) -> None:
+    with owner(data_folder) as killed:
+        freeze(killed.postmaster_pid)
+        kill(killed.process)
+        wait_until(lambda: has_ended(killed.postmaster_pid))
+
+
 def test_a_server_that_is_full_is_adopted_and_not_replaced(data_folder: Path) -> None:
     with start_embedded(data_folder, settings={"max_connections": "8"}) as first:
         with contextlib.ExitStack() as stack:
@@ -250,3 +257,21 @@ def test_a_server_whose_folder_was_removed_ends_with_its_owner(data_folder: Path
         shutil.rmtree(data_folder)
         kill(bereft.process)
         wait_until(lambda: all(has_ended(pid) for pid in everything))
+
+
+def test_a_handle_whose_folder_was_removed_may_be_stopped(data_folder: Path) -> None:
+    server = start_embedded(data_folder)
+    pid = server.postmaster_pid
+    assert pid is not None
+    shutil.rmtree(data_folder)
+    server.stop()
+    wait_until(lambda: has_ended(pid))
+
+
+def test_an_error_of_the_callers_own_is_passed_on_and_leaves_no_server(data_folder: Path) -> None:
+    def hang_up(_phase: StartPhase, _seconds: float) -> None:
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        start_embedded(data_folder, progress=hang_up)
+    wait_until(lambda: not guards_of(data_folder) and not server_processes(data_folder))

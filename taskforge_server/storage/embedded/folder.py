@@ -20,9 +20,11 @@ import json
 import os
 import secrets
 import shutil
+import time
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from attrs import define, frozen
 
@@ -126,11 +128,20 @@ class DataFolder:
         for path in self.users.iterdir():
             if path == own.path or path.name.startswith("."):
                 continue
-            held = self.try_lock(path)
+            held = self._lock_of_a_dead_user(path)
             if held is None:
                 return True
             held.release(unlink=True)
         return False
+
+    def _lock_of_a_dead_user(self, path: Path) -> HeldLock | None:
+        """Look more than once, for the guard holds the file of a dead user for a moment too."""
+        for _ in range(3):
+            held = self.try_lock(path)
+            if held is not None:
+                return held
+            time.sleep(0.003)
+        return None
 
     def password(self) -> str:
         """The superuser's password, made at the first call."""
@@ -179,6 +190,11 @@ class DataFolder:
         if uid is not None and gid is not None:
             os.chown(self.new_cluster, uid, gid)
 
+    def empty_start_log(self) -> IO[bytes]:
+        """Open the log of the coming start, without what the last one said."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+        return os.fdopen(os.open(self.start_log, flags, 0o600), "ab")
+
     def recent_log(self, *, lines: int = 12) -> str:
         """The last lines of what the server said, for error messages."""
         logs = sorted(
@@ -204,7 +220,7 @@ def open_data_folder(path: Path) -> DataFolder:
         DataFolderError: It holds something else, or cannot be made or written.
     """
     absolute = Path(os.path.abspath(path))  # noqa: PTH100  keeps symlinks as the user wrote them
-    with refusing_folder(absolute):
+    with refusing_folder(absolute, whatever_it_is=True):
         absolute.mkdir(mode=0o700, parents=True, exist_ok=True)
         names = os.listdir(absolute)  # noqa: PTH208  one reading, for the check to be atomic
         if names and _MARKER not in names:
@@ -219,8 +235,13 @@ def open_data_folder(path: Path) -> DataFolder:
 
 
 @contextlib.contextmanager
-def refusing_folder(path: Path) -> Iterator[None]:
-    """Turn an operating system's refusal into an error that says what to do."""
+def refusing_folder(path: Path, *, whatever_it_is: bool = False) -> Iterator[None]:
+    """Turn an operating system's refusal into an error that says what to do.
+
+    Args:
+        path: The data folder.
+        whatever_it_is: Also what is not certain to be about the folder's disk or rights.
+    """
     try:
         yield
     except OSError as error:
@@ -230,8 +251,10 @@ def refusing_folder(path: Path) -> Iterator[None]:
             advice = "it belongs to another user or may not be written; name a folder of your own"
         elif error.errno == errno.EROFS:
             advice = "the file system is read-only; name another folder"
-        else:
+        elif whatever_it_is:
             advice = "name another folder"
+        else:
+            raise
         reason = error.strerror or str(error)
         raise DataFolderError(
             f"{path} cannot be used as data folder: {reason}: {advice}"

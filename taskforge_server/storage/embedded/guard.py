@@ -115,18 +115,16 @@ def _make_cluster(specification: dict[str, Any]) -> bool:
 
 
 def _start(specification: dict[str, Any]) -> subprocess.Popen[bytes]:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
-    log = os.open(specification["start_log"], flags, 0o600)
+    """Start `postgres`, which tells of its start where the guard's own errors go."""
     by_descriptor = specification["by_descriptor"]
     with _named(specification["cluster"], by_descriptor=by_descriptor) as (place, descriptors):
-        server = subprocess.Popen(  # noqa: S603  the command comes from our own parent
+        return subprocess.Popen(  # noqa: S603  the command comes from our own parent
             [*specification["postgres"], "-D", place],
             cwd="/",
             pass_fds=descriptors,
             env=specification["environment"],
             stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
+            stdout=sys.stderr,
             preexec_fn=_before_start(  # noqa: PLW1509  this process has no threads yet
                 signal.SIGINT, specification["server_name_uid"]
             ),
@@ -134,8 +132,6 @@ def _start(specification: dict[str, Any]) -> subprocess.Popen[bytes]:
             group=specification["gid"],
             extra_groups=None if specification["uid"] is None else [],
         )
-    os.close(log)
-    return server
 
 
 def _stop(server: subprocess.Popen[bytes], stop_seconds: float) -> None:

@@ -43,15 +43,16 @@ class Launch:
     def run(self, guard_lock: HeldLock) -> EmbeddedPostgresError | None:
         """Start it and wait until it is ready; the error when it ended instead."""
         specification = self._specification()
-        process = subprocess.Popen(  # noqa: S603  our own interpreter and our own script
-            [sys.executable, "-I", "-S", guard.__file__],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            cwd="/",
-            pass_fds=[guard_lock.descriptor],
-            start_new_session=True,
-        )
+        with self.folder.empty_start_log() as log:
+            process = subprocess.Popen(  # noqa: S603  our own interpreter and our own script
+                [sys.executable, "-I", "-S", guard.__file__],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                cwd="/",
+                pass_fds=[guard_lock.descriptor],
+                start_new_session=True,
+            )
         assert process.stdin is not None and process.stdout is not None  # noqa: S101, PT018
         with process.stdout:
             with contextlib.suppress(BrokenPipeError), process.stdin:
@@ -78,8 +79,6 @@ class Launch:
                     failed = event
             noted = read_postmaster_file(self.folder.cluster)
             if noted is not None and noted.status == "ready":
-                # Reaped by a thread that lives as long as the guard, so that no zombie and no
-                # warning stays.
                 return None
 
     def _failure(self, event: dict[str, Any]) -> EmbeddedPostgresError:
@@ -111,7 +110,6 @@ class Launch:
             "new_cluster": str(folder.new_cluster),
             "users": str(folder.users),
             "lock": str(folder.lock_path),
-            "start_log": str(folder.start_log),
             "uid": identity.uid,
             "gid": identity.gid,
             "initdb_name_uid": identity.initdb_name_uid,

@@ -100,11 +100,15 @@ class EmbeddedPostgres:
         mode = StopMode(mode)
         if self._user.descriptor < 0:
             return
-        with _locked(self._folder, lambda _seconds: None):
-            others = self._folder.has_other_users(self._user)
+        try:
+            with _locked(self._folder, lambda _seconds: None):
+                others = self._folder.has_other_users(self._user)
+                self._user.release(unlink=True)
+                if not others:
+                    self._end(mode)
+        except FileNotFoundError:
+            # The data folder was removed under the server, which the guard ends when we let go.
             self._user.release(unlink=True)
-            if not others:
-                self._end(mode)
 
     def _end(self, mode: StopMode) -> None:
         number = signal.SIGINT if mode is StopMode.FAST else signal.SIGQUIT
@@ -217,6 +221,7 @@ def _locked(folder: DataFolder, waiting: Callable[[float], None]) -> Iterator[No
     while (held := folder.try_lock(folder.lock_path)) is None:
         waiting(time.monotonic() - began)
         time.sleep(0.01)
+    held.forget_in_forks()
     try:
         yield
     finally:
