@@ -35,7 +35,7 @@ def migrate(
         )
     from taskforge_server.storage import migrate as migrations
 
-    with database_of(chosen) as url:
+    with database_of(chosen, create=True) as url:
         if plan or check:
             names = [migration.name for migration in migrations.pending(url)]
         else:

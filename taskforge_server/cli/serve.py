@@ -55,7 +55,7 @@ def server(
         )
     configure_logs(json=config.log_format == "json", level=config.log_level)
     bound = bind(config.http_host, config.http_port)
-    with bound, database_of(target) as url:
+    with bound, database_of(target, create=True) as url:
         if migrate:
             apply_migrations(url)
         check_schema(url)

@@ -125,14 +125,24 @@ def choose_target(options: TargetOptions, settings: Settings | None = None) -> T
 
 
 @contextlib.contextmanager
-def database_of(target: Target) -> Iterator[str]:
-    """Give a database's URL; an embedded one is adopted, or runs while the block does."""
+def database_of(target: Target, *, create: bool = False) -> Iterator[str]:
+    """Give a database's URL; an embedded one is adopted, or runs while the block does.
+
+    Raises:
+        Unreachable: there is no embedded PostgreSQL in the folder, and `create` is False.
+    """
     if target.kind is TargetKind.DATABASE:
         yield target.address
         return
     from taskforge_server.storage.embedded import start_embedded
 
-    with start_embedded(Path(target.address) / POSTGRESQL_FOLDER) as server:
+    folder = Path(target.address) / POSTGRESQL_FOLDER
+    if not create and not folder.is_dir():
+        raise Unreachable(
+            f"there is no embedded PostgreSQL in {target.address} (by {target.source}); "
+            f"`taskforge dev --data {target.address}` makes one"
+        )
+    with start_embedded(folder) as server:
         yield server.url
 
 
