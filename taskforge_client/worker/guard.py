@@ -80,6 +80,9 @@ class Guard:
         if is_silent and now > board.blocking_deadline() + GRACE_SECONDS:
             _log.error("worker %d is stuck past its job's deadline: killing it", board.worker)
             return Verdict.KILL
+        if is_silent and now > board.lease_until and not self._is_frozen():
+            _log.error("worker %d is stuck and its lease is over: killing it", board.worker)
+            return Verdict.KILL
         lease_left = board.lease_until - now
         is_late = lease_left < board.lease_seconds * (1 - LATE_PART)
         if not is_late or now < self._next_try_at:

@@ -57,10 +57,14 @@ class Pulse:
         """Count the lease from when the renewal was sent."""
         self.lease_until = max(self.lease_until, sent_at + self._lease_seconds)
 
+    def seconds_left(self, now: float) -> float:
+        """Return how long it is until the worker must have stopped everything."""
+        margin = min(FENCE_MARGIN_SECONDS, self._lease_seconds / 4)
+        return self.lease_until - margin - now
+
     def is_lost(self, now: float) -> bool:
         """Return whether the worker must have stopped everything by now."""
-        margin = min(FENCE_MARGIN_SECONDS, self._lease_seconds / 4)
-        return now >= self.lease_until - margin
+        return self.seconds_left(now) <= 0
 
     def next_wait(self, *, succeeded: bool) -> float:
         """Return the seconds to the next attempt."""
@@ -99,6 +103,11 @@ class HeartThread:
     def beat_soon(self) -> None:
         """Don't wait for the next turn."""
         self._soon.set()
+
+    def seconds_left(self) -> float:
+        """Return how long work may go on if no renewal gets through any more."""
+        self.pulse.lease_until = max(self.pulse.lease_until, self._board.lease_until)
+        return self.pulse.seconds_left(self._monotonic())
 
     def stop(self) -> None:
         """End the thread and wait for it, at most as long as a call in flight takes."""

@@ -42,8 +42,12 @@ def run_worker(
     app = load_app(app_path)
     with asyncio.Runner(loop_factory=fastest_loop()) as runner:
         loop = runner.get_loop()
-        worker = Worker(app, open_source(), settings, board=board, metrics=metrics)
-        status, is_stuck = runner.run(_work(worker, settings, loop))
+        source = open_source()
+        worker = Worker(app, source, settings, board=board, metrics=metrics)
+        try:
+            status, is_stuck = runner.run(_work(worker, settings, loop))
+        finally:
+            runner.run(source.aclose())
         if is_stuck:  # code that does not listen must not hold up the exit
             sys.stdout.flush()
             sys.stderr.flush()

@@ -81,6 +81,7 @@ class Shift:
         self._leave = asyncio.Event()
         self._hasten = asyncio.Event()
         self._is_lost = False
+        self._failure: BaseException | None = None
         self._empty = asyncio.Event()
         self._roll_call: tuple[int, ...] | None = None
         self._turns = 0
@@ -144,9 +145,15 @@ class Shift:
 
     async def run(self) -> Ending:
         """Work until told to leave or until the lease is lost."""
-        flushing = self._loop.create_task(self.outcomes.run())
         self._claiming = self._loop.create_task(self._claimer.run())
-        housekeeping = self._loop.create_task(self._keep_house())
+        loops = (
+            self._claiming,
+            self._loop.create_task(self.outcomes.run()),
+            self._loop.create_task(self._keep_house()),
+            self._loop.create_task(self._watch_lease()),
+        )
+        for task in loops:
+            task.add_done_callback(self._loop_ended)
         self._source.on_notice(self._heart.beat_soon)
         self._heart.start()
         try:
@@ -155,9 +162,11 @@ class Shift:
                 await self._abandon()
                 return Ending.LEASE_LOST
             in_order = await drain(self, self._settings.grace, self._hasten)
+            if self._failure is not None:
+                raise self._failure
             return Ending.DRAINED if in_order else Ending.ABANDONED
         finally:
-            for task in (flushing, self._claiming, housekeeping):
+            for task in loops:
                 task.cancel()
             await self._loop.run_in_executor(None, self._heart.stop)
             self.bench.deadlines.close()
@@ -193,15 +202,29 @@ class Shift:
             attempt = self.bench.running.get(number)
             if attempt is not None:
                 self.bench.deadlines.stop(attempt, Stop.CANCELLED, reason)
-        if answer.drain:
+        if answer.drain and not self._leave.is_set():
             self._drain_requested()
 
+    async def _watch_lease(self) -> None:
+        """Notice a lease that is over while its heartbeat still waits for an answer."""
+        while (left := self._heart.seconds_left()) > 0:  # noqa: ASYNC110 - it moves meanwhile
+            await asyncio.sleep(left)
+        self._lose()
+
     def _lose(self) -> None:
+        if self._is_lost:
+            return
         _log.warning("the lease of worker %d is lost: stopping what runs", self._lease.worker)
         self._is_lost = True
         self._claimer.stop()
         self._leave.set()
         self._hasten.set()
+
+    def _loop_ended(self, task: asyncio.Task[None]) -> None:
+        """Leave when a loop of the worker itself fails: better a fresh process than half a one."""
+        if not task.cancelled() and task.exception() is not None:
+            self._failure = task.exception()
+            self._leave.set()
 
     def _deliver(self, jobs: list[ClaimedJob]) -> None:
         if self._is_lost:
@@ -235,6 +258,7 @@ class Shift:
             await asyncio.sleep(HOUSEKEEPING_SECONDS)
             self.bench.unix_offset = self._clock.unix() - self._clock.monotonic()
             self._catalogue.flush_tallies(self._metrics)
+            self.threads.show_deadline()
             self._metrics.in_hand(self.slots.in_hand, len(self.bench.running))
             self._turns += 1
             if self._turns % TURNS_BETWEEN_ROLL_CALLS == 0:
@@ -272,8 +296,7 @@ class Shift:
         """Claim no more, and return when no claim is in flight."""
         self._claimer.stop()
         if self._claiming is not None:
-            with suppress(asyncio.CancelledError):
-                await self._claiming
+            await asyncio.wait((self._claiming,))
 
     def take_back(self) -> list[ClaimedJob]:
         """Return the claimed jobs that have not started and will not."""

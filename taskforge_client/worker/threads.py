@@ -53,7 +53,7 @@ class ThreadCrew(Crew):
     def _start(self, attempt: RunningAttempt) -> None:
         attempt.interrupt = self._interrupt
         self._blocking.add(attempt)
-        self._show_deadline()
+        self.show_deadline()
         if self._threads < self.busy:
             self._threads += 1
             threading.Thread(
@@ -68,7 +68,7 @@ class ThreadCrew(Crew):
             self._threads -= 1
             self._free()
             self._blocking.discard(attempt)
-            self._show_deadline()
+            self.show_deadline()
         elif hand is not None and attempt.stop in (Stop.TIMEOUT, Stop.LOST):
             hand.interrupt(attempt)
 
@@ -107,10 +107,10 @@ class ThreadCrew(Crew):
             self._bench.end(attempt)
             self._bench.conclude(attempt, now)
             self._free()
-        self._show_deadline()
+        self.show_deadline()
         self._bench.outcomes.nudge(quiet=not self._bench.running)
 
-    def _show_deadline(self) -> None:
+    def show_deadline(self) -> None:
         """Show the parent process by when the threads must have ended."""
         soonest = min((attempt.deadline_at for attempt in self._blocking), default=NEVER)
         self._bench.board.fields[THREADS] = soonest

@@ -26,6 +26,7 @@ from taskforge_client.worker.outcome import Random
 from taskforge_client.worker.settings import WorkerSettings
 from taskforge_client.worker.shift import Ending, Shift
 from taskforge_client.worker.source import JobSource
+from taskforge_client.worker.threads import ThreadCrew
 from taskforge_client.worker.workable import Workable
 
 RESIGN_SECONDS: Final = 5.0
@@ -62,12 +63,13 @@ class Worker:
         self._is_leaving = False
         self._registered = asyncio.Event()
         self._shift: Shift | None = None
+        self._threads: list[ThreadCrew] = []
         self._task: asyncio.Task[None] | None = None
 
     @property
     def is_worn(self) -> bool:
         """Whether given-up code still runs in this process, so that it should be replaced."""
-        return self._shift is not None and self._shift.threads.stuck > 0
+        return any(threads.stuck for threads in self._threads)
 
     @property
     def jobs_done(self) -> int:
@@ -125,7 +127,8 @@ class Worker:
         while not self._is_leaving:
             try:
                 lease = await self._source.register(registration)
-            except Unreachable:
+            except Unreachable as error:
+                _log.warning("can't register yet: %s", error)
                 await asyncio.sleep(backoff.next_seconds())
             else:
                 self._registered.set()
@@ -144,6 +147,8 @@ class Worker:
             drain_requested=self.leave,
             board=self._board,
         )
+        self._threads = [threads for threads in self._threads if threads.stuck]
+        self._threads.append(self._shift.threads)
         if self._is_leaving:
             self._shift.leave()
         return await self._shift.run()

@@ -59,9 +59,9 @@ def test_a_process_that_holds_the_interpreter_is_renewed_for_until_its_jobs_dead
     scene: Scene,
 ) -> None:
     scene.board.fields[STEP] = 150.0
-    for scene.now in (105.0, 111.0, 112.0, 117.0, 151.0):
+    for scene.now in (105.0, 111.0, 112.0, 117.0, 128.0, 151.0):
         assert scene.guard.look() is Verdict.FINE
-    assert scene.leases.beats == [7, 7]
+    assert scene.leases.beats == [7, 7, 7]
     assert scene.board.lease_until == 181.0
     scene.now = 152.5
     assert scene.guard.look() is Verdict.KILL
@@ -86,6 +86,15 @@ def test_a_stuck_process_whose_lease_is_lost_is_killed(scene: Scene) -> None:
     scene.board.fields[STEP] = 900.0
     scene.leases.alive = False
     scene.now = 115.0
+    assert scene.guard.look() is Verdict.KILL
+
+
+def test_a_stuck_process_whose_lease_is_over_is_killed_though_nobody_answers(
+    scene: Scene,
+) -> None:
+    scene.board.fields[STEP] = 900.0
+    scene.leases.away = True
+    scene.now = 131.0
     assert scene.guard.look() is Verdict.KILL
 
 

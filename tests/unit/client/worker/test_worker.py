@@ -464,3 +464,38 @@ async def test_concurrency_of_a_task_holds(app: TaskForge, source: MemorySource)
         source.put("narrow")
     await outcomes(app, source, 100)
     assert most == 3
+
+
+async def test_a_drain_request_that_comes_with_every_heartbeat_is_no_haste(
+    app: TaskForge, source: MemorySource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("taskforge_client.worker.heartbeat.RENEW_SECONDS", 0.01)
+    may_end = asyncio.Event()
+
+    @app.task(name="long")
+    async def long() -> str:
+        await may_end.wait()
+        return "done"
+
+    number = source.put("long")
+    async with working(app, source) as worker:
+        await aeventually(lambda: number in source.running)
+        source.drain = True
+        beats = len(source.beats)
+        await aeventually(lambda: len(source.beats) > beats + 5)
+        assert not source.finished
+        may_end.set()
+        await aeventually(lambda: source.resigned)
+        assert not worker.is_worn
+    assert source.outcome(number).state is JobState.SUCCEEDED
+
+
+async def test_a_defect_of_the_workers_own_ends_it_instead_of_leaving_half_of_it(
+    app: TaskForge, source: MemorySource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_self: object, _unstarted: int) -> int:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("taskforge_client.worker.pool.Slots.room", broken)
+    with pytest.raises(ZeroDivisionError):
+        await Worker(app, source).run()
