@@ -1,7 +1,7 @@
 """Listens for the doorbell on a connection of its own, and survives whatever becomes of it.
 
 What it hears is a hint: a worker that hears nothing still looks by itself every now and then. A
-connection that died without a word is noticed because the ear asks a question every ten seconds
+connection that died without a word is noticed because the ear asks a question every five seconds
 that must be answered.
 """
 
@@ -17,7 +17,7 @@ from psycopg import AsyncConnection
 from taskforge_client.transport.postgres.link import CONNECTION_OPTIONS
 
 _CHANNEL: Final = "taskforge"
-_QUESTION_SECONDS: Final = 10.0
+_QUESTION_SECONDS: Final = 5.0
 _ANSWER_SECONDS: Final = 5.0
 _LONGEST_PAUSE_SECONDS: Final = 5.0
 

@@ -1,5 +1,14 @@
-"""Keeps a worker's lease over a blocking connection of its own, in the heartbeat's thread."""
+"""Keeps a worker's lease over a blocking connection of its own, in the heartbeat's thread.
 
+A server that falls silent is waited for during a third of the lease and no longer: whoever renews
+must still have time to come again, or to stop what runs, before somebody else takes the jobs.
+"""
+
+import contextlib
+import os
+import socket
+import threading
+from collections.abc import Iterator
 from typing import Any, Final
 
 import psycopg
@@ -16,6 +25,7 @@ from taskforge_client.wire.jobs import Progress
 from taskforge_client.wire.workers import Heartbeat, HeartbeatAnswer
 
 _BEAT: Final = "select draining, cancelled, strays from taskforge.heartbeat(%s, %s, %s)"
+_ANSWER_PART: Final = 1 / 3
 _REPORT: Final = "select taskforge.report_progress(%s, %s, %s::float8[], %s)"
 
 
@@ -39,9 +49,11 @@ class LeaseKeeper:
         try:
             connection = self._open()
             known = None if beat.running is None else Int8Array(beat.running)
-            row = connection.execute(_BEAT, (beat.worker, self._lease_seconds, known)).fetchone()
-            if row is not None and beat.progress:
-                _report(connection, beat.progress)
+            values = (beat.worker, self._lease_seconds, known)
+            with _answered_within(connection, self._lease_seconds * _ANSWER_PART):
+                row = connection.execute(_BEAT, values).fetchone()
+                if row is not None and beat.progress:
+                    _report(connection, beat.progress)
         except psycopg.Error as error:
             self.close()
             raise translate(error) from error
@@ -58,7 +70,9 @@ class LeaseKeeper:
             Unreachable: the database did not answer; the lease runs out by itself.
         """
         try:
-            self._open().execute("select taskforge.end_lease(%s)", (worker,))
+            connection = self._open()
+            with _answered_within(connection, self._lease_seconds * _ANSWER_PART):
+                connection.execute("select taskforge.end_lease(%s)", (worker,))
         except psycopg.Error as error:
             self.close()
             raise translate(error) from error
@@ -76,6 +90,26 @@ class LeaseKeeper:
             )
             register_arrays(self._connection)
         return self._connection
+
+
+@contextlib.contextmanager
+def _answered_within(connection: psycopg.Connection[Any], seconds: float) -> Iterator[None]:
+    """Shut the way to a server that falls silent; whoever waits for its answer learns of it."""
+    way = socket.socket(fileno=os.dup(connection.fileno()))
+
+    def shut() -> None:
+        with contextlib.suppress(OSError):
+            way.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(seconds, shut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        timer.join()
+        way.close()
 
 
 def _report(connection: psycopg.Connection[Any], progress: dict[int, Progress]) -> None:

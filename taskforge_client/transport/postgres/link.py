@@ -27,7 +27,7 @@ CONNECTION_OPTIONS: Final[dict[str, Any]] = {
     "keepalives_count": 3,
     "tcp_user_timeout": _SILENCE_SECONDS * 1000,
 }
-_STATEMENT_SECONDS: Final = 20.0
+_STATEMENT_SECONDS: Final = 10.0
 _CONFLICT_TRIES: Final = 3
 _CONFLICT_PAUSE_SECONDS: Final = 0.02
 _CONFLICTS: Final = (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure)
@@ -48,7 +48,7 @@ class Link:
 
     `call` runs a coroutine function on the open connection and turns the medium's errors into
     ours. After an error of the connection itself it is closed; the next call opens another.
-    Statements that take longer than 20 seconds are given up together with the connection: a
+    Statements that take longer than 10 seconds are given up together with the connection: a
     half-open one would otherwise hold its caller for ever.
     """
 
