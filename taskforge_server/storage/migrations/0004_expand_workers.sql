@@ -269,11 +269,13 @@ begin
 end $$;
 
 -- Which of these attempts stand in history under the token given: recorded by an earlier call whose answer was lost.
+-- What the rescuer recorded bears the token of the attempt that it ended, and is not the worker's own word.
 create function taskforge.recorded_before(p_jobs bigint[], p_attempts smallint[], p_tokens bigint[]) returns bigint[]
 language sql stable as $$
     select array_agg(f.job_id) from unnest(p_jobs, p_attempts, p_tokens) f (job_id, attempt, token)
     cross join lateral (
-        select from taskforge.outcome o where o.job_id = f.job_id and o.attempt = f.attempt and o.token = f.token) o
+        select from taskforge.outcome o where o.job_id = f.job_id and o.attempt = f.attempt and o.token = f.token
+            and o.detail ->> 'reason' is distinct from 'worker_lost') o
 $$;
 
 -- Gives claimed jobs back that never started: the attempt is not counted and leaves no trace.
