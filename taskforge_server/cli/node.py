@@ -15,6 +15,7 @@ from taskforge_server.rest.app import create_app
 from taskforge_server.rest.auth import Doorkeeper, KeyDoor, OpenDoor
 from taskforge_server.rest.serve import Listening, serving
 from taskforge_server.storage.database import PooledDatabase, fetch_one
+from taskforge_server.telemetry.prometheus import EngineMetrics
 from taskforge_server.wiring import Node, run_node
 
 
@@ -39,9 +40,12 @@ async def serving_node(
         bound: a listening socket.
         key_free: let callers on this machine in without an API key; for development.
     """
-    async with run_node(url, config=config) as node, contextlib.AsyncExitStack() as stack:
-        registry = CollectorRegistry()
-        ProcessCollector(registry=registry)
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    async with (
+        run_node(url, config=config, handlers=[EngineMetrics(registry)]) as node,
+        contextlib.AsyncExitStack() as stack,
+    ):
         transport = PostgresTransport(url)
         stack.push_async_callback(transport.aclose)
         database = PooledDatabase(node.pool)

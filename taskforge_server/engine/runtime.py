@@ -28,6 +28,7 @@ from taskforge_server.engine.probe import NoProbe, Probe
 from taskforge_server.engine.pruner import Pruner
 from taskforge_server.engine.rescuer import Rescuer
 from taskforge_server.engine.resolver import Resolver
+from taskforge_server.engine.sampler import Sampler
 from taskforge_server.engine.scheduler import Scheduler
 from taskforge_server.engine.service import Loop, Service
 from taskforge_server.engine.stager import Stager
@@ -104,7 +105,8 @@ def build_runtime(
     loops: dict[str, Loop] = {}
     leader = Leader(pool=pool, bus=bus, clock=clock, rng=rng, holder=holder)
     keepers: tuple[Service, ...] = (
-        Pruner(pool=pool, bus=bus),
+        Pruner(pool=pool, bus=bus, clock=clock, keep_days=config.retention_days),
+        Sampler(pool=pool, bus=bus, clock=clock),
         Vacuumer(pool=pool, bus=bus, clock=clock, dead_rows=config.vacuum_dead_rows),
     )
     movers: tuple[Service, ...] = (

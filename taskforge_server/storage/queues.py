@@ -2,9 +2,12 @@
 
 from typing import Final
 
+from attrs import frozen
+
 from taskforge_client.wire.queues import QueueView
 from taskforge_server.storage.database import Database, Row, execute, fetch_all, fetch_one
 from taskforge_server.storage.named import load_statements
+from taskforge_server.storage.pool import Pool
 
 _SQL: Final = load_statements("queues.sql")
 _DEPTHS: Final = ("blocked", "scheduled", "ready", "running", "dead")
@@ -14,6 +17,27 @@ async def list_queues(database: Database, project: int) -> list[QueueView]:
     """Return every queue with its depth in each state."""
     rows = await fetch_all(database, _SQL["list_queues"], {"project": project})
     return [_queue(row) for row in rows]
+
+
+@frozen(kw_only=True)
+class QueueSample:
+    """One queue's depth by state, and how long its oldest ready job has waited."""
+
+    name: str
+    depth: dict[str, int]
+    oldest_wait_seconds: float | None
+
+
+async def sample_queues(pool: Pool) -> list[QueueSample]:
+    """Count every live table, keep the result for those who look, and return it."""
+    found: dict[str, QueueSample] = {}
+    for name, state, count, oldest, now in await pool.fetch(_SQL["sample_queues"]):
+        waited = None if oldest is None else (now - oldest).total_seconds()
+        sample = found.setdefault(
+            name, QueueSample(name=name, depth={}, oldest_wait_seconds=waited)
+        )
+        sample.depth[state] = count
+    return list(found.values())
 
 
 async def pause_queue(database: Database, project: int, queue: str, reason: str | None) -> bool:
@@ -43,4 +67,5 @@ def _queue(row: Row) -> QueueView:
         paused=row["paused"],
         depth={state: row[state] for state in _DEPTHS},
         oldest_ready_at=row["oldest_ready_at"],
+        sampled_at=row["sampled_at"],
     )
