@@ -118,6 +118,18 @@ def test_a_stall_stops_the_bytes_and_not_the_connection(
         assert receive(newcomer, 9) == b"also held"
 
 
+def test_a_silenced_connection_stays_open_and_a_new_one_works(
+    proxy: Proxy, client: socket.socket
+) -> None:
+    proxy.silence()
+    client.sendall(b"into the void")
+    with connected(proxy) as newcomer:
+        assert exchange(newcomer, b"hello") == b"hello"
+    client.settimeout(0.2)
+    with pytest.raises(TimeoutError):
+        client.recv(1)
+
+
 def test_a_cut_resets_what_is_there_and_what_comes(proxy: Proxy, client: socket.socket) -> None:
     proxy.cut()
     with pytest.raises(ConnectionResetError):

@@ -45,6 +45,7 @@ class _Connection:
     client: asyncio.StreamWriter
     server: asyncio.StreamWriter
     bytes_left_to_client: int | None = None
+    is_silenced: bool = False
 
     def reset(self) -> None:
         for writer in (self.client, self.server):
@@ -108,6 +109,18 @@ class Proxy:
     def stall(self) -> None:
         """Pass nothing, and tell nobody: new connections are accepted and lead nowhere."""
         self._in_loop(lambda: self._change(Mode.STALL))
+
+    def silence(self) -> None:
+        """Swallow all that the connections of now still send, for ever; new ones pass.
+
+        So does a peer that vanished without a word, but for the kernel's acknowledgements.
+        """
+
+        def swallow() -> None:
+            for connection in self._connections:
+                connection.is_silenced = True
+
+        self._in_loop(swallow)
 
     def cut(self) -> None:
         """Reset every connection, and every new one at once."""
@@ -246,6 +259,10 @@ class Proxy:
             if (early := due - time.monotonic()) > 0:
                 await asyncio.sleep(early)
             await self._flowing.wait()
+            if connection.is_silenced:
+                if not data:
+                    return
+                continue
             if not data:
                 with contextlib.suppress(OSError):
                     writer.write_eof()
