@@ -301,12 +301,15 @@ async def test_a_task_that_swallows_its_cancellation_is_given_up(
         return "ran"
 
     number = source.put("deaf", timeout_seconds=0.02)
-    async with working(app, source, WorkerSettings(concurrency=1)):
-        await aeventually(lambda: source.finished)
-        then = source.put("next")
-        await aeventually(lambda: len(source.finished) == 2)
+    try:
+        async with working(app, source, WorkerSettings(concurrency=1, grace=QUICK.grace)):
+            await aeventually(lambda: source.finished)
+            then = source.put("next")
+            await aeventually(lambda: len(source.finished) == 2)
+            release.set()
+            await aeventually(lambda: ended_at_last)
+    finally:
         release.set()
-        await aeventually(lambda: ended_at_last)
     assert source.outcome(number).reason == "timeout"
     assert source.outcome(then).state is JobState.SUCCEEDED
     assert not source.lost
@@ -386,6 +389,7 @@ async def test_a_lost_lease_stops_everything_and_begins_anew(
         source.lease_lost = True
         await aeventually(lambda: source.finished)
     assert stopped
+    assert not source.lost  # what the first attempt came to was not even sent
     assert len(source.registrations) == 2
     assert source.registrations[0].incarnation != source.registrations[1].incarnation
     assert msgspec.msgpack.decode(source.outcome(number).result or b"") == "second"
