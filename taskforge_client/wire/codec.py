@@ -7,7 +7,7 @@ server.
 """
 
 import types
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from enum import Enum
 from functools import cache
 from typing import Any, Final, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -44,34 +44,33 @@ def decode_json(
         MalformedValue: the bytes are too many or no JSON, or a field is missing, unknown or of
             another type.
     """
-    _check_size(data, limit)
-    try:
-        value = _json_decoder(_key(kind)).decode(data)
-        if refuse_unknown:
-            _refuse_unknown(kind, msgspec.json.decode(data), "")
-    except msgspec.ValidationError as error:
-        raise _explained(kind, str(error)) from None
-    except _UNREADABLE as error:
-        raise MalformedValue("body", f"it can't be read: {error}", "JSON") from None
-    result: T = value
-    return result
+    decoder = _json_decoder(_key(kind))
+    return _decode(
+        data,
+        kind,
+        decoder.decode,
+        msgspec.json.decode,
+        form="JSON",
+        refuse_unknown=refuse_unknown,
+        limit=limit,
+    )
 
 
 def decode_msgpack(
     data: bytes, kind: type[T], *, refuse_unknown: bool = False, limit: int = MESSAGE_LIMIT_BYTES
 ) -> T:
     """Return the value of type `kind` that MessagePack holds; otherwise as `decode_json`."""
-    _check_size(data, limit)
-    try:
-        value = _msgpack_decoder(_key(kind)).decode(data)
-        if refuse_unknown:
-            _refuse_unknown(kind, msgspec.msgpack.decode(data), "")
-    except msgspec.ValidationError as error:
-        raise _explained(kind, str(error)) from None
-    except _UNREADABLE as error:
-        raise MalformedValue("body", f"it can't be read: {error}", "MessagePack") from None
-    result: T = value
-    return result
+    decoder = _msgpack_decoder(_key(kind))
+    plain = msgspec.msgpack.decode
+    return _decode(
+        data,
+        kind,
+        decoder.decode,
+        plain,
+        form="MessagePack",
+        refuse_unknown=refuse_unknown,
+        limit=limit,
+    )
 
 
 def payload_of(spec: JobSpec) -> tuple[bytes, Encoding]:
@@ -86,6 +85,38 @@ def payload_of(spec: JobSpec) -> tuple[bytes, Encoding]:
     if spec.payload is not None:
         return spec.payload, spec.encoding
     return _MSGPACK.encode(spec.args), Encoding.MSGPACK
+
+
+def _decode(
+    data: bytes,
+    kind: type[T],
+    typed: Callable[[bytes], Any],
+    plain: Callable[[bytes], Any],
+    *,
+    form: str,
+    refuse_unknown: bool,
+    limit: int,
+) -> T:
+    _check_size(data, limit)
+    value: Any = None
+    wrong: MalformedValue | None = None
+    try:
+        value = typed(data)
+    except msgspec.ValidationError as error:
+        wrong = _explained(kind, str(error))
+    except _UNREADABLE as error:
+        raise MalformedValue("body", f"it can't be read: {error}", form) from None
+    if refuse_unknown:
+        # First: a mistyped name is missing under its right one, and what was typed says more.
+        try:
+            raw = plain(data)
+        except _UNREADABLE as error:
+            raise wrong or MalformedValue("body", f"it can't be read: {error}", form) from None
+        _refuse_unknown(kind, raw, "")
+    if wrong is not None:
+        raise wrong
+    result: T = value
+    return result
 
 
 @cache

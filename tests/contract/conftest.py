@@ -18,7 +18,8 @@ from taskforge_server.operations import keys
 from taskforge_server.operations.caller import Caller
 from taskforge_server.rest.app import create_app
 from taskforge_server.rest.auth import KeyDoor
-from taskforge_server.rest.serve import bind, serving
+from taskforge_server.rest.ports import bind
+from taskforge_server.rest.serve import serving
 from taskforge_server.storage.database import PooledDatabase
 from taskforge_server.storage.pool import Pool
 from tests.support.postgres import Database
