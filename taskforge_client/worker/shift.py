@@ -18,7 +18,6 @@ from typing import Final
 from taskforge_client.errors import Unreachable
 from taskforge_client.wire.jobs import Progress
 from taskforge_client.wire.workers import ClaimedJob, Heartbeat, HeartbeatAnswer, Lease
-from taskforge_client.worker.attempt import RunningAttempt
 from taskforge_client.worker.backoff import Backoff
 from taskforge_client.worker.bench import Bench
 from taskforge_client.worker.board import Board
@@ -332,33 +331,25 @@ class Shift:
 
     def stop_running(self) -> None:
         """Ask everything that runs to stop."""
-        self._stop_all(Stop.DRAINED)
+        for attempt in list(self.bench.running.values()):
+            self.bench.deadlines.stop(attempt, Stop.DRAINED)
 
     def give_up(self) -> None:
         """End everything that runs, whatever its code does."""
         for attempt in list(self.bench.running.values()):
             self.bench.give_up(attempt)
 
-    def _stop_all(self, why: Stop) -> list[RunningAttempt]:
-        attempts = list(self.bench.running.values())
-        for attempt in attempts:
-            self.bench.deadlines.stop(attempt, why)
-        return attempts
-
     async def _abandon(self) -> None:
         """Stop everything at once and drop what comes of it.
 
-        Outcomes from before may still be in time.
+        Outcomes from before may still be in time, and code that is told to stop may clean up, both
+        within the margin that the lease leaves.
         """
         self._claimer.stop()
-        self._waiting.clear()
-        for crew in self._crews.values():
-            crew.take_back()
-        for runnable in self._catalogue.all():
-            runnable.held.clear()
-            runnable.running = 0
-        self._stop_all(Stop.LOST)
+        self._acknowledged(len(self.take_back()))
+        for attempt in list(self.bench.running.values()):
+            self.bench.deadlines.stop(attempt, Stop.LOST)
         with suppress(TimeoutError):
             async with asyncio.timeout(LAST_FLUSH_SECONDS):
-                await self.outcomes.emptied()
+                await self.settled()
         self.give_up()
