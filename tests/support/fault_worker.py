@@ -7,11 +7,13 @@ batch that holds stale outcomes and for each SIGTERM, drains then and exits with
 import asyncio
 import signal
 import sys
+import time
 
 import msgspec
 
 from taskforge_client.wire.workers import Lease, Registration
 from taskforge_client.worker.drain import Grace
+from taskforge_client.worker.floors import Floors
 from taskforge_client.worker.metrics import NoMetrics
 from taskforge_client.worker.postgres_lease import LeaseKeeper
 from taskforge_client.worker.postgres_source import PostgresSource
@@ -23,7 +25,8 @@ from tests.support.fault_app import app
 class WorkerOrder(msgspec.Struct, kw_only=True):
     """How the worker is to work.
 
-    `lease_url`, where given, is the way of the heartbeat alone.
+    `lease_url`, where given, is the way of the heartbeat alone. One that never sweeps is a broken
+    twin: it finds nothing below its floors.
     """
 
     url: str
@@ -33,14 +36,29 @@ class WorkerOrder(msgspec.Struct, kw_only=True):
     children: int = 2
     soft_seconds: float = 20.0
     hard_seconds: float = 25.0
+    sweeps: bool = True
+
+
+class NeverSweeping(Floors):
+    """Once it has floors, it looks below them no more."""
+
+    def begin(self) -> tuple[list[int], list[int], list[int]]:
+        """Return the floors, whether or not it is time for a sweep."""
+        found = super().begin()
+        self._next_sweep = float("inf")
+        return found
 
 
 class ToldSource(PostgresSource):
     """Prints the leases it gets."""
 
+    sweeps = True
+
     async def register(self, registration: Registration) -> Lease:
         """Register as ever, and say so."""
         lease = await super().register(registration)
+        if not self.sweeps:
+            self._floors = NeverSweeping(time.monotonic)
         print(f"lease {lease.worker}", flush=True)
         return lease
 
@@ -56,6 +74,7 @@ class ToldMetrics(NoMetrics):
 async def run(order: WorkerOrder) -> None:
     """Work until SIGTERM."""
     source = ToldSource(order.url, lease_seconds=order.lease_seconds)
+    source.sweeps = order.sweeps
     if order.lease_url is not None:
         source._keeper = LeaseKeeper(order.lease_url, order.lease_seconds)
     settings = WorkerSettings(
