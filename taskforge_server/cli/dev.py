@@ -32,7 +32,13 @@ _REFRESH_SECONDS: Final = 0.5
     help="Folder of the embedded PostgreSQL.  [default: .taskforge]",
 )
 @click.option("--processes", type=click.IntRange(1, 64), default=1, show_default=True)
-@click.option("--concurrency", type=click.IntRange(1, 10_000), default=100, show_default=True)
+@click.option(
+    "--concurrency",
+    type=click.IntRange(1, 10_000),
+    default=100,
+    show_default=True,
+    help="Jobs that run at once in a worker process.",
+)
 def dev(
     *,
     app: str | None,
