@@ -9,6 +9,7 @@ jobs sent with it.
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from enum import Enum
+from types import UnionType
 from typing import Any, Literal, Protocol, TypedDict
 
 from attrs import Factory, evolve, frozen
@@ -126,13 +127,14 @@ def prepare_send(base: Prepared, given: SendOptions) -> Prepared:
     refuse_unknown(given, _SEND, "using")
     changes = _shared_changes(given)
     if "retry" in given:
-        changes["retry"] = given["retry"].policy
+        changes["retry"] = _retry(given).policy
     if "delay" in given or "run_at" in given:
-        changes["delay_seconds"] = as_seconds(given["delay"]) if "delay" in given else None
+        changes["delay_seconds"] = as_seconds(given["delay"], "delay") if "delay" in given else None
         changes["run_at"] = given.get("run_at")
     if "key" in given:
         changes["key"] = given["key"]
     if "meta" in given:
+        require_kind(given["meta"], Mapping, "meta", "texts by name")
         changes["meta"] = dict(given["meta"])
     if "after" in given:
         changes["after"] = _parents(given["after"])
@@ -148,7 +150,7 @@ def prepare_task(given: TaskOptions) -> Prepared:
     if (
         "retry" in given
     ):  # the policy itself stays with the task: only its budget travels with a job
-        changes["max_attempts"] = given["retry"].policy.attempts
+        changes["max_attempts"] = _retry(given).policy.attempts
     if "dead_letters" in given:
         changes["dead_letters"] = given["dead_letters"]
     return _prepared(Prepared(), changes, given)
@@ -166,6 +168,17 @@ def refuse_unknown(given: Mapping[str, object], known: Iterable[str], where: str
             raise InvalidRequest.because(name, f"{where}() has no such option", right)
 
 
+def require_kind(value: object, kind: type | UnionType, field: str, right: str) -> None:
+    """Raise `InvalidRequest` for an option whose value is of another kind."""
+    if not isinstance(value, kind):
+        raise InvalidRequest.because(field, f"{value!r} is of another kind", right)
+
+
+def _retry(given: SharedOptions) -> Retry:
+    require_kind(given["retry"], Retry, "retry", "Retry.exponential(…) or another policy")
+    return given["retry"]
+
+
 def _shared_changes(given: SharedOptions) -> dict[str, Any]:
     changes: dict[str, Any] = {}
     if "queue" in given:
@@ -173,17 +186,19 @@ def _shared_changes(given: SharedOptions) -> dict[str, Any]:
     if "priority" in given:
         changes["priority"] = given["priority"]
     if "timeout" in given:
-        changes["timeout_seconds"] = as_seconds(given["timeout"])
+        changes["timeout_seconds"] = as_seconds(given["timeout"], "timeout")
     if "expires" in given:
-        changes["expires_seconds"] = as_seconds(given["expires"])
+        changes["expires_seconds"] = as_seconds(given["expires"], "expires")
     if "tags" in given:
         tags = given["tags"]
+        require_kind(tags, Iterable, "tags", "a list of texts")
         changes["tags"] = (tags,) if isinstance(tags, str) else tuple(tags)
     return changes
 
 
 def _prepared(base: Prepared, changes: dict[str, Any], given: SharedOptions) -> Prepared:
     unique = given.get("unique", base.unique)
+    require_kind(unique, Unique | None, "unique", "Unique(…)")
     try:
         if "queue" in changes:
             changes["queue"] = queue_name(changes["queue"])

@@ -183,9 +183,17 @@ def _full_wait_seconds(policy: RetryPolicy, attempt: int) -> float:
     return min(grown, policy.cap_seconds)
 
 
-def as_seconds(duration: float | timedelta) -> float:
-    """Return a duration given in seconds or as `timedelta` in seconds."""
-    return duration.total_seconds() if isinstance(duration, timedelta) else float(duration)
+def as_seconds(duration: object, field: str = "seconds") -> float:
+    """Return a duration given in seconds or as `timedelta` in seconds.
+
+    Raises:
+        InvalidRequest: `duration`, the value of `field`, is neither.
+    """
+    if isinstance(duration, timedelta):
+        return duration.total_seconds()
+    if isinstance(duration, int | float):
+        return float(duration)
+    raise InvalidRequest.because(field, f"{duration!r} is no duration", "seconds or a timedelta")
 
 
 def _as_tuple(errors: Errors) -> tuple[type[BaseException], ...]:
@@ -205,9 +213,9 @@ def _retry(
     policy = RetryPolicy(
         backoff=backoff,
         attempts=attempts,
-        first_seconds=as_seconds(first),
+        first_seconds=as_seconds(first, "retry.first"),
         factor=factor,
-        cap_seconds=as_seconds(cap),
+        cap_seconds=as_seconds(cap, "retry.cap"),
         jitter=jitter,
     )
     try:

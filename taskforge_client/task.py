@@ -24,6 +24,7 @@ from taskforge_client.options import (
     TaskOptions,
     prepare_send,
     prepare_task,
+    require_kind,
 )
 from taskforge_client.retry import Retry
 from taskforge_client.schedules import When
@@ -445,6 +446,8 @@ def define_task(function: Callable[..., Any], given: TaskOptions) -> Definition:
     concurrency = given.get("concurrency")
     if concurrency is not None and concurrency < 1:
         raise InvalidRequest.because("concurrency", f"{concurrency} is too few", "1 or more")
+    schedule = given.get("schedule")
+    require_kind(schedule, When | None, "schedule", "cron(…) or every(…)")
     aliases = given.get("aliases", ())
     return Definition(
         name=name,
@@ -454,7 +457,7 @@ def define_task(function: Callable[..., Any], given: TaskOptions) -> Definition:
         is_async=is_async,
         execution=_execution(given, is_async=is_async),
         concurrency=concurrency,
-        schedule=given.get("schedule"),
+        schedule=schedule,
         retry=given.get("retry"),
         store_result=given.get("store_result", True),
     )
