@@ -3,9 +3,11 @@
 import contextlib
 import socket
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 from attrs import frozen
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
 
 from taskforge_client.errors import TaskForgeError
 from taskforge_client.transport.postgres import PostgresTransport
@@ -30,7 +32,12 @@ class ServingNode:
 
 @contextlib.asynccontextmanager
 async def serving_node(
-    url: str, config: Config, bound: socket.socket, *, key_free: bool
+    url: str,
+    config: Config,
+    bound: socket.socket,
+    *,
+    key_free: bool,
+    worker_metrics: Path | None = None,
 ) -> AsyncIterator[ServingNode]:
     """Run a node against the database at `url` and serve HTTP on `bound` while the block runs.
 
@@ -39,9 +46,12 @@ async def serving_node(
         config: the node's settings.
         bound: a listening socket.
         key_free: let callers on this machine in without an API key; for development.
+        worker_metrics: folder where worker processes beside this node keep their counts.
     """
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
+    if worker_metrics is not None:
+        MultiProcessCollector(registry, path=str(worker_metrics))  # type: ignore[no-untyped-call]
     async with (
         run_node(url, config=config, handlers=[EngineMetrics(registry)]) as node,
         contextlib.AsyncExitStack() as stack,

@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Final
 
 from attrs import frozen
@@ -37,7 +38,11 @@ class PoolOptions:
 
 
 def make_supervisor(
-    options: PoolOptions, url: str, queues: Callable[[], Mapping[str, int]]
+    options: PoolOptions,
+    url: str,
+    queues: Callable[[], Mapping[str, int]],
+    *,
+    metrics: Path | None = None,
 ) -> Supervisor:
     """Return a supervisor, not yet running.
 
@@ -45,6 +50,7 @@ def make_supervisor(
         options: what to run.
         url: the database, which also becomes the workers' TASKFORGE_URL.
         queues: asked at each start of a process for its queues and weights.
+        metrics: folder where the processes keep their counts for a server beside them.
 
     Raises:
         NotConfigured: an option is out of range.
@@ -60,15 +66,18 @@ def make_supervisor(
             board=board,
         )
         return [
-            *(sys.executable, "-m", "taskforge_client.worker.main"),
+            *(sys.executable, "-m", "taskforge_server.workers.main"),
             encode_json(orders).decode(),
         ]
 
+    environment = worker_environment(url)
+    if metrics is not None:
+        environment["PROMETHEUS_MULTIPROC_DIR"] = str(metrics)
     plan = Plan(
         command=command,
         processes=options.processes,
         hard_seconds=settings.grace.hard_seconds,
-        environment=worker_environment(url),
+        environment=environment,
     )
     watch = SourceWatch(folders_of(options.app)) if options.reload else None
     leases = open_leases(client, settings.lease_seconds)

@@ -8,6 +8,7 @@ it, in the opposite order.
 import asyncio
 import contextlib
 import socket
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Final
@@ -101,16 +102,21 @@ async def running_stack(
             url = server.url
         for name in (await asyncio.to_thread(migrate, url)).applied:
             say(f"applied migration {name}")
-        node = await exits.enter_async_context(serving_node(url, config, bound, key_free=True))
+        counts = Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="taskforge-")))
+        node = await exits.enter_async_context(
+            serving_node(url, config, bound, key_free=True, worker_metrics=counts)
+        )
         stack = Stack(url, node, facts)
         if facts is not None and options.app is not None:
             await schedules.declare(stack.caller, facts.tasks, facts.schedules)
-            await exits.enter_async_context(_workers(stack, options, options.app, say))
+            await exits.enter_async_context(_workers(stack, options, options.app, counts, say))
         yield stack
 
 
 @contextlib.asynccontextmanager
-async def _workers(stack: Stack, options: StackOptions, app: str, say: Say) -> AsyncIterator[None]:
+async def _workers(
+    stack: Stack, options: StackOptions, app: str, counts: Path, say: Say
+) -> AsyncIterator[None]:
     known = {queue.name for queue in await queues.list_queues(stack.caller)}
 
     def served() -> dict[str, int]:
@@ -125,7 +131,7 @@ async def _workers(stack: Stack, options: StackOptions, app: str, say: Say) -> A
         reload=options.reload,
         plain_place=Place.THREAD,
     )
-    supervisor = make_supervisor(pool, stack.database_url, served)
+    supervisor = make_supervisor(pool, stack.database_url, served, metrics=counts)
     stack.hasten = supervisor.stop
     running = asyncio.create_task(asyncio.to_thread(supervisor.run))
     watching = asyncio.create_task(_redeclare(stack, app, say)) if options.reload else None

@@ -53,7 +53,8 @@ def test_dev_runs_everything_and_leaves_nothing(shop: Path) -> None:
         workers = document(taskforge("workers", "list", "--json", folder=shop))["workers"]
         assert workers[0]["queues"] == {"default": 1, "shop": 1}
 
-        assert httpx.get(f"{url}/metrics").status_code == 200
+        metrics = httpx.get(f"{url}/metrics").text
+        assert "taskforge_outcomes_recorded_total 1.0" in metrics  # counted in the worker
         foreign = httpx.get(f"{url}/v1/jobs", headers={"Host": "evil.example"})
         page = httpx.get(f"{url}/v1/jobs", headers={"Origin": "http://evil.example"})
         assert (foreign.status_code, page.status_code) == (403, 403)
