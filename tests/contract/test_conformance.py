@@ -16,6 +16,7 @@ from taskforge_client.errors import (
     InvalidRequest,
     JobCancelled,
     KeyReused,
+    NotConfigured,
     NotFound,
     ResultTimeout,
     TooLarge,
@@ -258,3 +259,35 @@ def test_two_apps_see_each_others_jobs(road: Road, add: Add) -> None:
     handle = add.enqueue(1)
     with road.app() as other:
         assert other.job(handle.id).view().task == "sums:add"
+
+
+def test_a_queue_is_shown_paused_and_resumed_where_the_road_reaches_it(
+    road: Road, app: TaskForge, add: Add
+) -> None:
+    queue = app.queues["Sums"]
+    if road.name == "http":
+        with pytest.raises(NotConfigured, match="postgresql://"):
+            queue.view()
+        return
+    with pytest.raises(NotFound, match="sums"):
+        queue.view()
+    app.enqueue_many(add.bind(number) for number in range(3))
+    add.using(delay=60).enqueue(4)
+    view = queue.view()
+    assert (view.name, view.paused) == ("sums", False)
+    assert {state: count for state, count in view.depth.items() if count} == {
+        "ready": 3,
+        "scheduled": 1,
+    }
+    assert view.oldest_ready_at is not None
+    queue.pause()
+    assert queue.view().paused
+    queue.resume()
+    assert [app.queues["sums"].view().paused, app.queues["sums"].view().depth["ready"]] == [
+        False,
+        3,
+    ]
+    with pytest.raises(NotFound):
+        app.queues["elsewhere"].pause()
+    with pytest.raises(InvalidRequest, match="queue"):
+        app.queues["no spaces"]

@@ -10,6 +10,7 @@ from taskforge_client.transport.postgres.batcher import Batcher
 from taskforge_client.transport.postgres.directory import Directory
 from taskforge_client.transport.postgres.doorbell import Doorbell
 from taskforge_client.transport.postgres.link import AsyncLink, Link
+from taskforge_client.transport.postgres.queueing import QueueDesk
 from taskforge_client.transport.postgres.refusals import refusal
 from taskforge_client.transport.postgres.sending import RETRY_SECONDS, Sender
 from taskforge_client.transport.postgres.statements import (
@@ -21,6 +22,7 @@ from taskforge_client.transport.postgres.statements import (
 from taskforge_client.transport.postgres.viewing import Viewer
 from taskforge_client.wire.ids import job_id, job_number
 from taskforge_client.wire.jobs import CancelAnswer, Encoding, Enqueued, JobView
+from taskforge_client.wire.queues import QueueView
 from taskforge_client.wire.states import STATES_BY_NUMBER, JobState
 
 
@@ -46,6 +48,7 @@ class PostgresTransport:
         self._bulk_sender = Sender(self._bulk, directory, retry_seconds)
         self._batcher = Batcher(self._send_gathered)
         self._viewer = Viewer(self._verbs, directory)
+        self._queues = QueueDesk(self._verbs, directory)
 
     async def enqueue(self, job: OutgoingJob) -> Enqueued:
         """Store one job durably."""
@@ -91,6 +94,18 @@ class PostgresTransport:
             raise _not_retryable(await self.view(job_id))
         self._doorbell.ring([row[1]])
         return Enqueued(id=job_id)
+
+    async def queue(self, name: str) -> QueueView:
+        """Return a queue as it stands now."""
+        return await self._queues.view(name)
+
+    async def pause(self, name: str) -> None:
+        """Let nothing more be claimed from a queue."""
+        await self._queues.pause(name)
+
+    async def resume(self, name: str) -> None:
+        """Let jobs be claimed from a queue again, and wake those who claim."""
+        self._doorbell.ring([await self._queues.resume(name)])
 
     async def aclose(self) -> None:
         """Complete sends in flight and close the connections."""
