@@ -12,6 +12,7 @@ Start: the leader first, then the rest, then the lookout and the doorbell that w
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Final, Self
@@ -33,6 +34,7 @@ from taskforge_server.engine.scheduler import Scheduler
 from taskforge_server.engine.service import Loop, Service
 from taskforge_server.engine.stager import Stager
 from taskforge_server.engine.vacuumer import Vacuumer
+from taskforge_server.storage.errors import StorageError
 from taskforge_server.storage.listen import Doorbell
 from taskforge_server.storage.pool import Pool
 from taskforge_server.telemetry.bus import Bus
@@ -74,8 +76,10 @@ class Runtime:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=_GRACE_SECONDS)
         self._tasks.clear()
-        async with asyncio.timeout(_GRACE_SECONDS):
-            await self.leader.resign()
+        # A lease that is not given up runs out: a database that is away must not make a stop fail.
+        with contextlib.suppress(TimeoutError, StorageError):
+            async with asyncio.timeout(_GRACE_SECONDS):
+                await self.leader.resign()
 
     def wake(self, service: str) -> None:
         """Let a service step at once."""

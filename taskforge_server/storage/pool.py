@@ -81,6 +81,7 @@ class Pool:
     _pool: AsyncConnectionPool[Connection]
     _rng: Rng
     _prepare_after: int | None = field(default=None)
+    _looking_over: asyncio.Task[None] | None = field(default=None, init=False)
 
     @classmethod
     async def open(
@@ -129,6 +130,9 @@ class Pool:
 
     async def aclose(self) -> None:
         """Close all connections."""
+        if self._looking_over is not None:
+            await asyncio.wait((self._looking_over,), timeout=self.settings.timeout_seconds)
+            self._looking_over.cancel()
         await self._pool.close()
 
     @asynccontextmanager
@@ -145,7 +149,15 @@ class Pool:
         except psycopg.Error as error:
             if lost_prepared_statement(error):
                 self._prepare_after = None
-            raise translate(error) from error
+            translated = translate(error)
+            if isinstance(translated, DatabaseUnreachable):
+                self._look_over()
+            raise translated from error
+
+    def _look_over(self) -> None:
+        """Replace what else has died: where one connection was ended, the idle ones were too."""
+        if self._looking_over is None or self._looking_over.done():
+            self._looking_over = asyncio.create_task(self._pool.check())
 
     @asynccontextmanager
     async def transaction(

@@ -52,6 +52,14 @@ def test_f12_a_send_waits_for_the_database_to_come_back(
     trial.judge()
 
 
+def test_f12_an_engine_stops_in_order_while_the_database_is_away(
+    private_server: PrivateServer, fleet: Fleet
+) -> None:
+    engine = fleet.engine(private_server.url)
+    private_server.crash()
+    assert engine.leave() == 0
+
+
 def sending(send: Callable[..., int], task: Any) -> threading.Thread:
     """Send a job from a thread of its own."""
     thread = threading.Thread(target=send, args=[task])
