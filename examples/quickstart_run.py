@@ -120,7 +120,7 @@ def show(screen: Console, index: Index, seconds: float, fires: list[JobView]) ->
     screen.print(sheet)
     screen.print(
         "\nEverything was stopped again, and nothing was left behind. To look further:\n"
-        f"  taskforge dev {APP}     (leaves it running, with a live view)\n"
+        f"  taskforge dev {APP}     (leaves it running)\n"
         "and from a second terminal:\n"
         "  taskforge enqueue examples.quickstart:index_repository\n"
         "  taskforge jobs list\n"

@@ -21,7 +21,7 @@ from taskforge_server.cli.target import (
     choose_target,
     database_of,
 )
-from taskforge_server.operations import jobs
+from taskforge_server.operations import jobs, queues
 from taskforge_server.operations.caller import Caller
 
 T = TypeVar("T")
@@ -41,6 +41,10 @@ class Desk(Protocol):
 
     async def wait(self, identifier: str, seconds: float) -> JobView:
         """Return a job when it is final or the seconds are over."""
+        ...
+
+    async def why_waiting(self, view: JobView) -> str | None:
+        """Return why a ready job may wait for ever, None when nothing is known."""
         ...
 
     async def list_jobs(self, wanted: JobFilter) -> JobPage:
@@ -73,6 +77,10 @@ class DatabaseDesk:
     async def wait(self, identifier: str, seconds: float) -> JobView:
         """Return a job when it is final or the seconds are over."""
         return await jobs.wait(self.caller, identifier, seconds)
+
+    async def why_waiting(self, view: JobView) -> str | None:
+        """Return why a ready job may wait for ever: a paused queue, or no worker for it."""
+        return await queues.why_unserved(self.caller, view.queue)
 
     async def list_jobs(self, wanted: JobFilter) -> JobPage:
         """Return one page of jobs; an unknown queue or task is refused with the nearest name."""
@@ -114,6 +122,10 @@ class HttpDesk:
             return await self.transport.join(identifier, seconds)
         except ResultTimeout:
             return await self.transport.view(identifier)
+
+    async def why_waiting(self, view: JobView) -> str | None:  # noqa: ARG002
+        """Return None: queues and workers are not shown over HTTP."""
+        return None
 
     async def list_jobs(self, wanted: JobFilter) -> JobPage:
         """Return one page of jobs."""

@@ -15,7 +15,6 @@ from typing import Final
 
 from attrs import define, field, frozen
 
-from taskforge_client.worker.runnable import Place
 from taskforge_client.worker.settings import DEFAULT_CONCURRENCY
 from taskforge_client.worker.watch import SourceWatch, folders_of
 from taskforge_server.cli.app_facts import AppFacts, read_app
@@ -129,7 +128,6 @@ async def _workers(
         concurrency=options.concurrency,
         grace_seconds=DEVELOPMENT_GRACE_SECONDS,
         reload=options.reload,
-        plain_place=Place.THREAD,
     )
     supervisor = make_supervisor(pool, stack.database_url, served, metrics=counts)
     stack.hasten = supervisor.stop

@@ -4,7 +4,7 @@ from taskforge_client.errors import NotFound
 from taskforge_client.wire.queues import QueueView
 from taskforge_server.operations.caller import Caller
 from taskforge_server.operations.names import nothing_named
-from taskforge_server.storage import queues
+from taskforge_server.storage import overview, queues
 
 
 async def list_queues(caller: Caller) -> list[QueueView]:
@@ -27,3 +27,14 @@ async def resume(caller: Caller, name: str) -> None:
 async def _no_queue(caller: Caller, name: str) -> NotFound:
     names = [queue.name for queue in await list_queues(caller)]
     return nothing_named("queue", name, names)
+
+
+async def why_unserved(caller: Caller, name: str) -> str | None:
+    """Return why nobody takes jobs from a queue now, None when somebody does."""
+    for queue in await list_queues(caller):
+        if queue.name == name and queue.paused:
+            return f"queue {name} is paused: taskforge queues resume {name}"
+    workers = await overview.list_workers(caller.database, caller.project)
+    if any(name in worker.queues for worker in workers if worker.alive and not worker.draining):
+        return None
+    return f"no worker takes from queue {name}: taskforge worker APP --queues {name}"

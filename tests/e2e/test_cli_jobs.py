@@ -151,6 +151,12 @@ def test_a_mistyped_task_is_pointed_out_but_sent(run: Commands, tmp_path: Path) 
     )
 
 
+def test_waiting_in_vain_is_explained(run: Commands) -> None:
+    waiting = run("enqueue", "shop:charge").strip()
+    told = run("jobs", "wait", waiting, "--timeout", "4s", exit_code=1)
+    assert "no worker takes from queue default" in told
+
+
 def test_a_closed_database_is_unreachable(tmp_path: Path) -> None:
     url = "postgresql://nobody@127.0.0.1:9/none"
     for arguments in (("jobs", "list"), ("enqueue", "a:b"), ("queues", "list"), ("migrate",)):
