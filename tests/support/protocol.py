@@ -185,7 +185,7 @@ class Protocol:
         return {
             table
             for table in (*LIVE_TABLES, "dead")
-            if self.rows(f"select from taskforge.{table} where job_id = %s", job)
+            if self.rows(f"select 1 from taskforge.{table} where job_id = %s", job)  # noqa: S608
         }
 
     def state(self, job: int) -> str | None:
