@@ -4,6 +4,8 @@ One is on an attempt whose worker was lost, one on fire times that nobody was th
 """
 
 from datetime import datetime
+from types import MappingProxyType
+from typing import Final
 
 from attrs import frozen
 
@@ -42,7 +44,12 @@ def due_fires(timing: Timing, due_at: datetime, now: datetime, misfire: Misfire)
     """
     if now < due_at:
         return Firing(fire_at=(), next_fire_at=due_at)
-    match misfire:
-        case Misfire.RUN_ONCE:
-            latest = latest_fire(timing, due_at, now)
-            return Firing(fire_at=(latest,), next_fire_at=next_fire(timing, latest))
+    return _MISFIRES[misfire](timing, due_at, now)
+
+
+def _run_once(timing: Timing, due_at: datetime, now: datetime) -> Firing:
+    latest = latest_fire(timing, due_at, now)
+    return Firing(fire_at=(latest,), next_fire_at=next_fire(timing, latest))
+
+
+_MISFIRES: Final = MappingProxyType({Misfire.RUN_ONCE: _run_once})

@@ -18,6 +18,8 @@ def load_statements(file: str) -> dict[str, LiteralString]:
     """
     text = resources.files("taskforge_server.storage").joinpath(file).read_text(encoding="utf-8")
     headers = list(_HEADER.finditer(text))
+    if not headers:
+        raise ValueError(f"{file} holds no statement; expected lines as `-- name: list_dead :many`")
     ends = [header.start() for header in headers[1:]] + [len(text)]
     statements: dict[str, LiteralString] = {}
     for header, end in zip(headers, ends, strict=True):
@@ -26,6 +28,4 @@ def load_statements(file: str) -> dict[str, LiteralString]:
             raise ValueError(f"{file} holds {name} twice; expected one")
         # The file is this package's own, so its text is as literal as any in the code.
         statements[name] = text[header.end() : end].strip().rstrip(";")
-    if not statements:
-        raise ValueError(f"{file} holds no statement; expected lines as `-- name: list_dead :many`")
     return statements
