@@ -9,7 +9,6 @@ from tests.architecture.repository import PACKAGES, ROOT, files, relative, strin
 
 REFERENCE = ROOT / "docs" / "reference"
 SETTING = re.compile(r"TASKFORGE_[A-Z][A-Z_]*[A-Z]")
-METRIC = re.compile(r"taskforge_[a-z_]+_(total|seconds|bytes|jobs|workers|ratio|info)")
 
 
 def page(name: str) -> str:
@@ -53,9 +52,28 @@ def test_every_setting_is_documented() -> None:
     assert not (problem := lacking("settings.md", names | read)), problem
 
 
+def metrics() -> Iterator[str]:
+    """Yield the metrics' names as Prometheus shows them."""
+    for path in files(".py"):
+        if relative(path).startswith(PACKAGES):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                match node:
+                    case ast.Call(
+                        func=ast.Name("Counter" | "Gauge" | "Histogram" as kind),
+                        args=[ast.Constant(str(name)), *_],
+                    ):
+                        yield f"{name}_total" if kind == "Counter" else name
+
+
 def test_every_metric_is_documented() -> None:
-    names = {text for text in package_constants() if METRIC.fullmatch(text)}
+    names = set(metrics())
+    assert names, "no metric was found in the packages"
     assert not (problem := lacking("metrics.md", names)), problem
+
+
+def test_the_page_of_commands_is_made_from_the_commands() -> None:
+    assert ":module: taskforge_server.cli.main" in page("cli.md")
+    assert ":command: cli" in page("cli.md")
 
 
 def test_the_page_of_states_lists_exactly_the_moves() -> None:
