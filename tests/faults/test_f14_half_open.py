@@ -65,3 +65,15 @@ def test_f14_a_worker_that_can_not_renew_stops_by_itself(trial: Trial, fleet: Fl
         trial.open_gate()
         trial.drain()
     trial.judge(duplicates_allowed=trial.lost_leases())
+
+
+def test_f14_an_engine_goes_on_over_new_connections(trial: Trial, fleet: Fleet) -> None:
+    with Proxy.to(trial.url) as proxy:
+        fleet.engine(proxy.url(trial.url))
+        fleet.worker(trial.url)
+        trial.send(work, delay=0.1)
+        trial.drain()
+        proxy.silence()
+        trial.send(work, delay=0.1)
+        trial.drain()
+    trial.judge()
