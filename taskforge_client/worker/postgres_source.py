@@ -41,6 +41,7 @@ from taskforge_client.worker.postgres_lease import LeaseKeeper
 
 _TOKEN_BITS: Final = 62
 _SNOOZED: Final = 3
+_ENCODED_NONE: Final = msgspec.msgpack.encode(None)
 _REGISTER: Final = "select taskforge.register_worker(%s, %s::uuid, %s, %s, %s::jsonb, %s, %s, %s)"
 _CLAIM: Final = "select * from taskforge.claim(%s, %s, %s, %s, %s, %s, %s)"
 _FINISH: Final = "select recorded, won, rung from taskforge.finish(%s, %s, %s, %s, %s, %s, %s, %s)"
@@ -273,7 +274,7 @@ async def _finish(
 
 def _finish_parameters(ordered: Sequence[Finished]) -> tuple[object, ...]:
     details = [_detail(outcome) for outcome in ordered]
-    results = [outcome.result for outcome in ordered]
+    results = [_stored_result(outcome) for outcome in ordered]
     states = [_state_number(outcome) for outcome in ordered]
     delays = any(outcome.delay_seconds for outcome in ordered)
     return (
@@ -286,6 +287,18 @@ def _finish_parameters(ordered: Sequence[Finished]) -> tuple[object, ...]:
         JsonbArray(details if any(detail is not None for detail in details) else ()),
         Float8Array([outcome.delay_seconds for outcome in ordered] if delays else ()),
     )
+
+
+def _stored_result(outcome: Finished) -> bytes | None:
+    """Return a result as storage keeps it: nothing for None, which most tasks return.
+
+    An empty value tells that a result was not to be kept.
+    """
+    if outcome.result == _ENCODED_NONE:
+        return None
+    if outcome.result is None and outcome.state is JobState.SUCCEEDED:
+        return b""
+    return outcome.result
 
 
 def _state_number(outcome: Finished) -> int:

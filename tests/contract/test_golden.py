@@ -55,7 +55,7 @@ def test_messages_of_understood_protocols_are_read(number: int, name: str) -> No
 
 
 def test_every_message_has_an_example() -> None:
-    classes = set()
+    classes: set[type] = set()
     for module in pkgutil.iter_modules(wire.__path__):
         members = vars(importlib.import_module(f"{wire.__name__}.{module.name}"))
         classes.update(
