@@ -26,9 +26,10 @@ DEFAULT_JOBS: Final = 1_000
 # Half load needs enough jobs that its own start and end don't show.
 HALF_LOAD_FACTOR: Final = 20
 CALIBRATION_FACTOR: Final = 10
-# Pauses between idle jobs, of random length so that no polling interval is met in step.
-SHORTEST_PAUSE_SECONDS: Final = 0.005
-LONGEST_PAUSE_SECONDS: Final = 0.025
+# Pauses between idle jobs: longer than the doorbell's 20 ms, and random so that nothing that
+# polls is met in step.
+SHORTEST_PAUSE_SECONDS: Final = 0.03
+LONGEST_PAUSE_SECONDS: Final = 0.08
 # Arrivals at half load are drawn for such a slice of time; fine beside the milliseconds measured.
 _SLICE_SECONDS: Final = 0.001
 _WARM_UP_JOBS: Final = 50
@@ -123,7 +124,8 @@ async def send_at_rate(system: System, calls: Calls, jobs: int, per_second: floa
         due = asyncio.get_running_loop().time()
         for _ in range(jobs):
             due += random.expovariate(per_second)
-            while (left := due - asyncio.get_running_loop().time()) > _SLICE_SECONDS / 2:
+            left = due - asyncio.get_running_loop().time()
+            if left > _SLICE_SECONDS / 2:
                 await asyncio.sleep(left)
             group.create_task(calls.send(send))
 

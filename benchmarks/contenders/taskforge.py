@@ -27,8 +27,9 @@ _UNFINISHED: Final = (
 )
 # Every job counts once: jobs without a final outcome are lost, final outcomes beyond one doubled.
 _FINALS: Final = (
-    "select (select count(*) from taskforge.job), count(distinct job_id), count(*)"
-    " from taskforge.outcome where state >= 5"
+    "select (select count(*) from taskforge.job where id > %(after)s),"
+    " count(distinct job_id), count(*)"
+    " from taskforge.outcome where state >= 5 and job_id > %(after)s"
 )
 
 
@@ -107,10 +108,14 @@ class TaskForgeSystem:
             row = connection.execute(_UNFINISHED).fetchone()
         return int(row[0]) if row else 0
 
-    def ledger(self) -> Ledger:
-        """Return what the database knows of all jobs."""
+    def ledger(self, after: int = 0) -> Ledger:
+        """Return what the database knows of all jobs, or of those with numbers above `after`."""
         with connect(self.url) as connection:
-            jobs, ended, endings = connection.execute(_FINALS).fetchone() or (0, 0, 0)
+            jobs, ended, endings = connection.execute(_FINALS, {"after": after}).fetchone() or (
+                0,
+                0,
+                0,
+            )
         return Ledger(jobs=jobs, ended=ended, endings=endings)
 
     def analyse(self) -> None:
