@@ -97,9 +97,10 @@ def storage(session: nox.Session) -> None:
 
 @nox.session
 def system(session: nox.Session) -> None:
-    """Run the tests of whole parts: transports, engine, model and real processes."""
+    """Run the tests of whole parts: transports, engine, model, faults and real processes."""
     install_packages(session, "test")
-    run_tests(session, "tests/contract", "tests/engine", "tests/model", "tests/e2e")
+    folders = ("contract", "engine", "model", "faults", "e2e")
+    run_tests(session, *(f"tests/{folder}" for folder in folders))
 
 
 @nox.session
