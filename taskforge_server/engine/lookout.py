@@ -1,8 +1,9 @@
 """Looks at what may be due, for all services at once, and wakes those that have something to do.
 
 One small query serves the whole node, so an idle system is asked four times a second and nothing
-more. Its invariant is that it owns nothing: services also step by themselves, so a lookout that
-died only makes them slower.
+more. It also rings for jobs that were sent where nobody rings: within somebody's own transaction,
+or through SQL. Its invariant is that it owns nothing: services also step by themselves, so a
+lookout that died only makes them slower.
 """
 
 from collections.abc import Callable, Mapping
@@ -42,6 +43,7 @@ class Lookout:
             woken.add("rescuer")
         for name in woken & self.wake.keys():
             self.wake[name]()
+        await transitions.ring(self.pool, look.unrung)
         ahead = [seconds for seconds in due_in.values() if seconds is not None and seconds > 0]
         pause = min([_LONGEST_SECONDS, *ahead, *([_OVERDUE_SECONDS] if woken else [])])
         return Stepped(did=len(woken), again_in_seconds=max(_SHORTEST_SECONDS, pause))

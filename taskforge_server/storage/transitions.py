@@ -32,7 +32,8 @@ class Moved:
 class Look:
     """What may be due: seconds from now.
 
-    They count by the database's clock, negative when overdue; None for nothing at all.
+    They count by the database's clock, negative when overdue; None for nothing at all. In the
+    queues of `unrung` something has been ready for a moment and nobody claimed it.
     """
 
     stage_in: float | None
@@ -40,17 +41,21 @@ class Look:
     expire_in: float | None
     unresolved: bool
     lease_lost: bool
+    unrung: frozenset[int]
 
 
 async def look(pool: Pool) -> Look:
     """Look once at everything that may be due."""
-    ((stage_in, fire_in, expire_in, unresolved, lease_lost),) = await pool.fetch(_SQL["look"])
+    ((stage_in, fire_in, expire_in, unresolved, lease_lost, unrung),) = await pool.fetch(
+        _SQL["look"]
+    )
     return Look(
         stage_in=stage_in,
         fire_in=fire_in,
         expire_in=expire_in,
         unresolved=unresolved,
         lease_lost=lease_lost,
+        unrung=_queues(unrung),
     )
 
 

@@ -122,6 +122,19 @@ async def test_the_lookout_wakes_whom_it_concerns(protocol: Protocol, pool: Pool
     assert sorted(woken) == ["expirer", "rescuer", "resolver", "stager"]
 
 
+async def test_the_lookout_rings_for_jobs_that_nobody_rang_for(
+    protocol: Protocol, pool: Pool
+) -> None:
+    lookout = Lookout(pool=pool, wake={})
+    protocol.rows("listen taskforge")
+    await lookout.step()
+    protocol.enqueue()
+    protocol.rows("update taskforge.ready set ord = ord - 300000")
+    await lookout.step()
+    heard = [notice.payload for notice in protocol.connection.notifies(timeout=5, stop_after=1)]
+    assert heard == [f"ready {protocol.queue}"]
+
+
 async def test_the_sampler_counts_every_state(
     protocol: Protocol, pool: Pool, heard: Heard, clock: SetClock
 ) -> None:
