@@ -26,7 +26,7 @@ class Expirer:
     bus: Bus
     batch: int = _BATCH
     name: str = "expirer"
-    interval_seconds: float = 10.0
+    interval_seconds: float = 30.0
 
     async def step(self) -> Stepped:
         """Go through one batch of due entries; a full one is followed by the next at once."""

@@ -2,7 +2,9 @@
 
 Invariant: a job in `running` belongs to a worker row, or is taken back soon. The end of a lease is
     the deletion of its row; orphans are found by the missing row, so a rescuer that died between
-    the two costs nothing but the next look. Everything is one statement, and what a worker sends
+    the two costs nothing but the next look. The lookout sees a lease that ran out within a quarter
+    of a second, and one that was ended
+rings. Everything is one statement, and what a worker sends
     later about a rescued attempt fails its fence.
 """
 
@@ -27,7 +29,7 @@ class Rescuer:
     bus: Bus
     batch: int = _BATCH
     name: str = "rescuer"
-    interval_seconds: float = 2.0
+    interval_seconds: float = 5.0
 
     async def step(self) -> Stepped:
         """Rescue one batch; a full one is followed by the next at once."""

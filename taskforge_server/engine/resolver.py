@@ -29,7 +29,7 @@ class Resolver:
     bus: Bus
     batch: int = _CASCADE_BATCH
     name: str = "resolver"
-    interval_seconds: float = 5.0
+    interval_seconds: float = 15.0
 
     async def step(self) -> Stepped:
         """Look at late parents once and tell one batch of a cascade.

@@ -29,7 +29,7 @@ class Scheduler:
     bus: Bus
     batch: int = _BATCH
     name: str = "scheduler"
-    interval_seconds: float = 5.0
+    interval_seconds: float = 15.0
 
     async def step(self) -> Stepped:
         """Fire one batch of due schedules in one transaction.

@@ -26,7 +26,7 @@ class Stager:
     bus: Bus
     batch: int = _BATCH
     name: str = "stager"
-    interval_seconds: float = 5.0
+    interval_seconds: float = 15.0
 
     async def step(self) -> Stepped:
         """Move one batch; a full one is followed by the next at once."""
