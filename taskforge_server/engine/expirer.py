@@ -1,8 +1,8 @@
 """Cancels jobs that waited too long to start.
 
 Invariant: an entry leaves `expiring` in the transaction that ends its job, or because the job had
-    started. A job caught between two places is not missed for good: a claim shows an expired job as
-    such.
+started. A job caught between two places is not missed for good: a claim shows an expired job as
+such.
 """
 
 from typing import Final

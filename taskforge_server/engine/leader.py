@@ -1,9 +1,9 @@
 """Holds the leadership for this node while it can: a lease row with a term, renewed in time.
 
 Invariant: `is_leading` is true only while the lease, counted on the monotonic clock from when it
-    was asked for, surely runs; a slow answer never lengthens it. Two nodes may still both believe
-    for a moment after a pause of one, so nothing that must not happen twice rests on leadership: it
-    only keeps maintenance from being done by every node.
+was asked for, surely runs; a slow answer never lengthens it. Two nodes may still both believe for a
+moment after a pause of one, so nothing that must not happen twice rests on leadership: it only
+keeps maintenance from being done by every node.
 """
 
 from __future__ import annotations

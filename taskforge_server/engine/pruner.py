@@ -1,8 +1,7 @@
 """Keeps partitions ahead of time and deletes rows that nobody needs any more.
 
 Invariant: a row is deleted only when its job is final or gone. Partitions are made at least a week
-    before their first row, so a pruner may be away for days; dying half-way leaves whole
-    statements.
+before their first row, so a pruner may be away for days; dying half-way leaves whole statements.
 """
 
 from typing import Final

@@ -1,11 +1,10 @@
 """Takes back what workers without a lease hold.
 
 Invariant: a job in `running` belongs to a worker row, or is taken back soon. The end of a lease is
-    the deletion of its row; orphans are found by the missing row, so a rescuer that died between
-    the two costs nothing but the next look. The lookout sees a lease that ran out within a quarter
-    of a second, and one that was ended
-rings. Everything is one statement, and what a worker sends
-    later about a rescued attempt fails its fence.
+the deletion of its row; orphans are found by the missing row, so a rescuer that died between the
+two costs nothing but the next look. The lookout sees a lease that ran out within a quarter of a
+second, and one that was ended rings. Everything is one statement, and what a worker sends later
+about a rescued attempt fails its fence.
 """
 
 from typing import Final

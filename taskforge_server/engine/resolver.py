@@ -3,8 +3,8 @@
 Those are parents that finished while the child was enqueued, and chains of cancellations.
 
 Invariant: every edge is deleted by exactly one transaction, which counts its children down. A late
-    row stays until no finish that could have missed its edge is open, so a resolver may die
-    anywhere; the next look starts from the rows.
+row stays until no finish that could have missed its edge is open, so a resolver may die anywhere;
+the next look starts from the rows.
 """
 
 from typing import Final

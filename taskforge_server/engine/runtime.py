@@ -5,8 +5,8 @@ the others the work. The doorbell and the lookout wake services early; without t
 happens, later.
 
 Start: the leader first, then the rest, then the lookout and the doorbell that wake them. Stop: in
-    reverse; steps that run are given a moment to end and are then cancelled, which rolls their
-    transactions back; the leadership goes last.
+reverse; steps that run are given a moment to end and are then cancelled, which rolls their
+transactions back; the leadership goes last.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Counts how much the queues hold, for metrics and for those who look at a long queue.
 
 Invariant: a sample is only ever a number to look at; nothing is decided by it. It costs what
-    counting costs, so a long count is followed by a pause of fifty times its length.
+counting costs, so a long count is followed by a pause of fifty times its length.
 """
 
 from typing import Final

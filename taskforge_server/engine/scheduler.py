@@ -1,9 +1,9 @@
 """Makes the jobs of schedules that are due.
 
 Invariant: at most one job for a schedule and fire time, whoever tries: the fire's row, the job and
-    the schedule's next time are written in one transaction, and the row is unique. Leadership has
-    no part in it. Dying half-way leaves the schedule due; times that passed meanwhile come to what
-    its misfire policy says.
+the schedule's next time are written in one transaction, and the row is unique. Leadership has no
+part in it. Dying half-way leaves the schedule due; times that passed meanwhile come to what its
+misfire policy says.
 """
 
 from typing import Final

@@ -1,8 +1,8 @@
 """Moves jobs whose time has come to ready, and rings their queues' doorbells after the commit.
 
 Invariant: a due job is in `scheduled` or in `ready`, never in both or neither: the move is one
-    statement. Dying half-way leaves it where it was; dying before the doorbell costs its worker one
-    polling delay.
+statement. Dying half-way leaves it where it was; dying before the doorbell costs its worker one
+polling delay.
 """
 
 from typing import Final
