@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from attrs import define
 
-from taskforge_client.errors import Unreachable
+from taskforge_client.errors import Conflict, Unreachable
 from taskforge_client.wire.workers import ClaimedJob
 from taskforge_client.worker.backoff import Backoff
 from taskforge_client.worker.clock import Seconds
@@ -122,6 +122,12 @@ class Claimer:
             try:
                 jobs = await self._source.claim(limit)
             except Unreachable:
+                await self._rest(asyncio.sleep(self._backoff.next_seconds()))
+                continue
+            except Conflict:
+                # The lease is gone: the heartbeat finds out at once and ends the shift.
+                _log.warning("a claim was refused: this worker's lease has ended")
+                self._refused()
                 await self._rest(asyncio.sleep(self._backoff.next_seconds()))
                 continue
             except Exception:  # noqa: BLE001 - nothing may end the loop that claims

@@ -23,6 +23,7 @@ REFUSALS: Final[dict[str, type[Refused]]] = {
     "TF409": KeyReused,
     "TF410": Conflict,
     "TF422": InvalidRequest,
+    LEASE_LOST: Conflict,
 }
 _NO_SCHEMA: Final = frozenset({"3F000", "42883", "42P01", "42703"})
 _LATER: Final = frozenset({"57P01", "57P02", "57P03", "53300", "53100", "53200", "25006"})
