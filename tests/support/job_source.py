@@ -8,7 +8,7 @@ a test says so.
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from attrs import Factory, define
 
@@ -51,6 +51,7 @@ class MemorySource:
     drain: bool = False
     resigned: bool = False
     closed: bool = False
+    notice: Callable[[], None] = lambda: None
     _numbers: int = 0
     _doorbell: asyncio.Event = Factory(asyncio.Event)
     _heard: threading.Event = Factory(threading.Event)
@@ -71,6 +72,9 @@ class MemorySource:
         self.ready.append(ClaimedJob(**(values | fields)))  # type: ignore[arg-type]  # a test's own field names
         self._doorbell.set()
         return self._numbers
+
+    def on_notice(self, callback: Callable[[], None]) -> None:
+        self.notice = callback
 
     async def register(self, registration: Registration) -> Lease:
         self._answer()
