@@ -114,10 +114,10 @@ class Lives(RuleBasedStateMachine):
         self.worker = self.protocol.register(600)
 
     def teardown(self) -> None:
-        self.protocol.rows("select taskforge.end_lease(%s)", self.worker)
-        self.protocol.rows("delete from taskforge.running")
-        self.protocol.cancel(*self.model.jobs)
-        self.protocol.connection.close()
+        with self.protocol as protocol:
+            protocol.rows("select taskforge.end_lease(%s)", self.worker)
+            protocol.rows("delete from taskforge.running")
+            protocol.cancel(*self.model.jobs)
 
     def pick(self, data: st.DataObject, *states: str) -> ModelJob:
         return data.draw(st.sampled_from(self.model.having(*states)), label="job")
@@ -140,7 +140,8 @@ class Lives(RuleBasedStateMachine):
         expires: bool,
         budget: int,
     ) -> None:
-        numbers = sorted(self.model.jobs)[-6:]
+        live = self.model.having("running", *sorted(WAITING))
+        numbers = [job.number for job in [*self.model.having(*sorted(FINAL))[-1:], *live[-3:]]]
         parents = data.draw(st.sets(st.sampled_from(numbers), max_size=3)) if numbers else set()
         options: dict[str, Any] = {"on_parent_failure": int(run_anyway)}
         if delayed:
@@ -244,11 +245,16 @@ class Lives(RuleBasedStateMachine):
             self.model.end(job, "cancelled")
 
     @precondition(lambda self: self.model.having("running"))
-    @rule(data=st.data())
-    def cancel_what_runs(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), give_back=st.booleans())
+    def cancel_what_runs(self, data: st.DataObject, *, give_back: bool) -> None:
         job = self.pick(data, "running")
+        assert job.claim is not None
         assert self.protocol.cancel(job.number) == {job.number: 4}
         job.cancel_asked = True
+        if give_back:
+            self.protocol.release([job.claim])
+            job.attempt -= 1
+            self.model.leave_running(job, "ready")
 
     @precondition(lambda self: self.model.jobs)
     @rule(data=st.data())
@@ -305,13 +311,14 @@ class Lives(RuleBasedStateMachine):
         )
 
 
-def live(url: str, *phases: Phase) -> None:
+def live(url: str, *phases: Phase, examples: int = 40) -> None:
     run_state_machine_as_test(
         type("LivesHere", (Lives,), {"url": url}),
         settings=settings(
-            max_examples=40,
+            max_examples=examples,
             stateful_step_count=40,
             deadline=None,
+            report_multiple_bugs=False,
             phases=phases or tuple(Phase),
             suppress_health_check=list(HealthCheck),
         ),
@@ -337,4 +344,4 @@ def test_a_broken_protocol_is_noticed(
 ) -> None:
     break_function(database.url, function, (right, wrong))
     with pytest.raises((AssertionError, ValueError, psycopg.Error, KeyError)):
-        live(database.url, Phase.generate)
+        live(database.url, Phase.generate, examples=400)
