@@ -30,7 +30,6 @@ from taskforge_client.task import (
 )
 from taskforge_client.transport.base import Transport
 from taskforge_client.transport.choose import open_transport
-from taskforge_client.transport.within import aenqueue_within, enqueue_within
 from taskforge_client.values import DECODER
 from taskforge_client.wire.jobs import DEFAULT_QUEUE
 from taskforge_client.wire.schedules import ScheduleSpec
@@ -154,7 +153,7 @@ class TaskForge:
                 self.sender.enqueue_chunks(chunks_of(invocations), receipt.add)
             else:
                 for chunk in chunks_of(invocations):
-                    receipt.add(chunk, enqueue_within(within, chunk))
+                    receipt.add(chunk, self.sender.enqueue_within(within, chunk))
         except Exception as error:
             _note_stored(error, receipt, within)
             raise
@@ -176,7 +175,7 @@ class TaskForge:
                 await self.sender.aenqueue_chunks(achunks_of(invocations), receipt.add)
             else:
                 async for chunk in achunks_of(invocations):
-                    receipt.add(chunk, await aenqueue_within(within, chunk))
+                    receipt.add(chunk, await self.sender.aenqueue_within(within, chunk))
         except Exception as error:
             _note_stored(error, receipt, within)
             raise

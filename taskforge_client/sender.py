@@ -55,6 +55,16 @@ class Sender:
         """Send chunks from the running loop, otherwise as `enqueue_chunks`."""
         await self._ways.aenqueue_chunks(chunks, keep)
 
+    def enqueue_within(self, connection: object, jobs: Sequence[OutgoingJob]) -> Sequence[Enqueued]:
+        """Send jobs in the open transaction of a blocking connection."""
+        return self._ways.enqueue_within(connection, jobs)
+
+    async def aenqueue_within(
+        self, connection: object, jobs: Sequence[OutgoingJob]
+    ) -> Sequence[Enqueued]:
+        """Send jobs in the open transaction of an awaited connection."""
+        return await self._ways.aenqueue_within(connection, jobs)
+
     def close(self) -> None:
         """Close what blocking calls opened."""
         if self._opened_ways is not None:

@@ -30,7 +30,6 @@ from taskforge_client.retry import Retry
 from taskforge_client.schedules import When
 from taskforge_client.sender import Sender
 from taskforge_client.transport.base import OutgoingJob
-from taskforge_client.transport.within import aenqueue_within, enqueue_within
 from taskforge_client.values import ENCODER
 from taskforge_client.wire.jobs import Encoding, Enqueued, JobOptions
 from taskforge_client.wire.limits import PAYLOAD_LIMIT_BYTES, check_task_name
@@ -309,7 +308,7 @@ class Task(Generic[P, R_co]):
         job = self.encode_call(args, kwargs)
         if connection is None:
             return self._handle(sender, sender.enqueue(job))
-        return self._handle(sender, enqueue_within(connection, [job])[0])
+        return self._handle(sender, sender.enqueue_within(connection, [job])[0])
 
     async def _aenqueue(
         self, args: tuple[Any, ...], kwargs: dict[str, Any], connection: object
@@ -318,7 +317,7 @@ class Task(Generic[P, R_co]):
         job = self.encode_call(args, kwargs)
         if connection is None:
             return self._handle(sender, await sender.aenqueue(job))
-        return self._handle(sender, (await aenqueue_within(connection, [job]))[0])
+        return self._handle(sender, (await sender.aenqueue_within(connection, [job]))[0])
 
     def _handle(self, sender: Sender, enqueued: Enqueued) -> JobHandle[R_co]:
         return JobHandle(

@@ -26,6 +26,7 @@ from attrs import Factory, define, field
 from taskforge_client.errors import TaskForgeError
 from taskforge_client.portal import Portal, refuse_on_running_loop
 from taskforge_client.transport.base import OutgoingJob, Transport
+from taskforge_client.transport.within import aenqueue_within, enqueue_within
 from taskforge_client.wire.jobs import Enqueued
 from taskforge_client.wire.problems import Problem
 
@@ -134,6 +135,16 @@ class Ways:
                 with suppress(TaskForgeError):
                     await _akeep_first(flying, keep)
             raise
+
+    def enqueue_within(self, connection: object, jobs: Sequence[OutgoingJob]) -> Sequence[Enqueued]:
+        """Send jobs in the caller's transaction, on the caller's connection and thread."""
+        return enqueue_within(connection, jobs)
+
+    async def aenqueue_within(
+        self, connection: object, jobs: Sequence[OutgoingJob]
+    ) -> Sequence[Enqueued]:
+        """Send jobs in the caller's transaction, on the caller's connection and loop."""
+        return await aenqueue_within(connection, jobs)
 
     async def transport(self) -> Transport:
         """Return the running loop's transport, opened now if it is the first call there."""

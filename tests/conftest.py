@@ -27,6 +27,9 @@ from tests.support.postgres import (
     shared_server,
 )
 
+# Its fixtures, which users switch on in the same way, are tested like the rest.
+pytest_plugins = ["taskforge_client.testing"]
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Declare the marks that this file gives a meaning to."""
