@@ -11,6 +11,7 @@ from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar, Unpack, overload
 
 from taskforge_client.bulk import BulkReceipt, achunks_of, chunks_of
+from taskforge_client.decorate import TaskDecorator, make_task, named_task
 from taskforge_client.errors import InvalidRequest, UseAwait
 from taskforge_client.handles import JobHandle, checked_id
 from taskforge_client.options import TaskOptions
@@ -19,15 +20,7 @@ from taskforge_client.registry import Registry
 from taskforge_client.resources import AroundFunction, Resource, ResourceFunction, check_around
 from taskforge_client.sender import Sender
 from taskforge_client.settings import ClientSettings, from_environment
-from taskforge_client.task import (
-    AsyncTask,
-    Invocation,
-    SyncTask,
-    Task,
-    TaskDecorator,
-    make_task,
-    named_task,
-)
+from taskforge_client.task import AsyncTask, Invocation, SyncTask, Task
 from taskforge_client.transport.base import Transport
 from taskforge_client.transport.choose import open_transport
 from taskforge_client.values import DECODER

@@ -13,8 +13,9 @@ import attrs
 import msgspec
 import pytest
 
-from taskforge_client.arguments import ArgumentCodec, OpenArguments
+from taskforge_client.arguments import ArgumentCodec
 from taskforge_client.errors import InvalidRequest, NotConfigured
+from taskforge_client.open_arguments import OpenArguments
 from taskforge_client.wire.jobs import Encoding
 
 pytestmark = pytest.mark.unit
