@@ -70,9 +70,7 @@ async def is_busy(pool: Pool, span: Span) -> bool:
     return bool(busy)
 
 
-async def drop(
-    pool: Pool, span: Span, *, deadline_seconds: float, pending: bool = False
-) -> bool:
+async def drop(pool: Pool, span: Span, *, deadline_seconds: float, pending: bool = False) -> bool:
     """Drop a span's partitions and the rows elsewhere that only meant its jobs.
 
     Returns False when a live job turned up, which puts everything back. `pending` tells that an
