@@ -79,3 +79,10 @@ def test_arguments_come_plain_or_encoded_but_not_both() -> None:
         payload_of(JobSpec(task="a"))
     with pytest.raises(MalformedValue, match="both"):
         payload_of(JobSpec(task="a", args={}, payload=b""))
+
+
+def test_what_can_not_be_walked_is_refused_by_what_was_wrong_first() -> None:
+    with pytest.raises(MalformedValue, match="task"):
+        decode_json(b'{"task":1,"args":' + b"[" * 5000 + b"]" * 5000 + b"}", JobSpec)
+    with pytest.raises(MalformedValue):
+        decode_msgpack(b"\x81\xa4task\x01\xff", JobSpec, refuse_unknown=True)
