@@ -7,7 +7,7 @@ worker process starts, what follows closes it when the process leaves.
 """
 
 import inspect
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any, Final, Generic, TypeVar
 
@@ -15,8 +15,8 @@ from taskforge_client.context import CurrentJob
 from taskforge_client.errors import InvalidRequest, NotConfigured
 
 T = TypeVar("T")
-ResourceFunction = Callable[[], Generator[T, None, None] | AsyncGenerator[T, None]]
-AroundFunction = Callable[[CurrentJob], Generator[None, None, None] | AsyncGenerator[None, None]]
+ResourceFunction = Callable[[], Iterator[T] | AsyncIterator[T]]
+AroundFunction = Callable[[CurrentJob], Iterator[None] | AsyncIterator[None]]
 _CLOSED: Final = object()
 
 

@@ -16,7 +16,7 @@ from psycopg import AsyncConnection, Connection
 from taskforge_client.errors import NotConfigured, Refused, TaskForgeError, from_problem
 from taskforge_client.transport.base import OutgoingJob
 from taskforge_client.transport.postgres.arrays import register_arrays
-from taskforge_client.transport.postgres.prepared import PreparedOptions, prepare
+from taskforge_client.transport.postgres.prepared import OptionsCache, PreparedOptions
 from taskforge_client.transport.postgres.refusals import translate
 from taskforge_client.transport.postgres.sending import answer_of, columns, features_of
 from taskforge_client.transport.postgres.statements import ENQUEUE_EACH, ENSURE_LANE
@@ -111,7 +111,11 @@ def _lanes(jobs: Sequence[OutgoingJob]) -> list[tuple[str, int]]:
 def _prepared(
     jobs: Sequence[OutgoingJob], lanes: dict[tuple[str, int], int], project: int
 ) -> list[PreparedOptions]:
-    return [prepare(job, lanes[job.options.queue, job.options.priority], project) for job in jobs]
+    cache = OptionsCache()  # many jobs of one call share their options
+    return [
+        cache.get(job) or cache.put(job, lanes[job.options.queue, job.options.priority], project)
+        for job in jobs
+    ]
 
 
 def _parameters(

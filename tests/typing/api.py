@@ -5,7 +5,7 @@ ignores, and both report an ignore that nothing needs.
 """
 
 # The wrong lines are the point: pyright's ignores name the rule, mypy's the code.
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator, Iterator
 from datetime import timedelta
 from types import ModuleType
 from typing import Any, assert_type
@@ -13,6 +13,7 @@ from typing import Any, assert_type
 from taskforge_client import (
     AsyncTask,
     BulkReceipt,
+    CurrentJob,
     Invocation,
     JobHandle,
     Resource,
@@ -76,8 +77,19 @@ def pool() -> Generator[list[int], None, None]:
     yield [1]
 
 
+@app.resource
+async def client() -> AsyncIterator[str]:
+    yield "hello"
+
+
 @app.around
-def timed(job: object) -> Generator[None, None, None]:
+def timed(job: object) -> Iterator[None]:
+    del job
+    yield
+
+
+@app.around
+async def timed_too(job: CurrentJob) -> AsyncGenerator[None, None]:
     del job
     yield
 
@@ -103,6 +115,7 @@ def tasks_keep_their_signatures() -> None:
     assert_type(run_now(send_receipt.bind(1)), str)
     assert_type(pool, Resource[list[int]])
     assert_type(pool.get(), list[int])
+    assert_type(client.get(), str)
     assert_type(current_job().log, AttemptLog)
 
 
