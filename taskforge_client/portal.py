@@ -23,12 +23,15 @@ T = TypeVar("T")
 
 
 class Portal:
-    """Runs coroutine functions on its own thread's event loop for callers that block."""
+    """Runs coroutine functions on its own thread's event loop for callers that block.
 
-    def __init__(self) -> None:
+    `closing` runs on that loop at the end, while tasks that were started there still live.
+    """
+
+    def __init__(self, closing: Callable[[], Awaitable[None]] | None = None) -> None:
         started: Future[BlockingPortal] = Future()
         self._thread = threading.Thread(
-            target=anyio.run, args=(_serve, started), name="taskforge-portal", daemon=True
+            target=anyio.run, args=(_serve, started, closing), name="taskforge-portal", daemon=True
         )
         self._thread.start()
         self._portal = started.result()
@@ -50,10 +53,15 @@ class Portal:
             self._thread.join()
 
 
-async def _serve(started: "Future[BlockingPortal]") -> None:
+async def _serve(
+    started: "Future[BlockingPortal]", closing: Callable[[], Awaitable[None]] | None
+) -> None:
     async with BlockingPortal() as portal:
         started.set_result(portal)
         await portal.sleep_until_stopped()
+    # The loop's own end would cancel its tasks before it closes anything.
+    if closing is not None:
+        await closing()
 
 
 def refuse_on_running_loop(call: str) -> None:

@@ -161,17 +161,19 @@ class Ways:
 
     async def aclose(self) -> None:
         """Close the running loop's transport, and the portal where there is one."""
-        state = self._current()
-        opened = state.opened.get(asyncio.get_running_loop())
-        if opened is not None:
-            await opened.keeper.aclose()
-        if state.portal is not None:
+        await self._close_here()
+        if self._current().portal is not None:
             await asyncio.to_thread(self._close_portal)
 
     def close(self) -> None:
         """Close what blocking calls opened; transports of other loops close with their loops."""
         refuse_on_running_loop("close")
         self._close_portal()
+
+    async def _close_here(self) -> None:
+        opened = self._current().opened.get(asyncio.get_running_loop())
+        if opened is not None:
+            await opened.keeper.aclose()
 
     def _close_portal(self) -> None:
         state = self._current()
@@ -190,7 +192,7 @@ class Ways:
         if state.portal is None:
             with state.lock:
                 if state.portal is None:
-                    state.portal = Portal()
+                    state.portal = Portal(self._close_here)
         return state.portal
 
     async def _with_transport(self, function: Callable[[Transport], Awaitable[T]]) -> T:

@@ -43,6 +43,7 @@ class Road(RecordingTransport):
         self.in_flight = 0
         self.most_in_flight = 0
         self.fails_at: int | None = None
+        self.afterwards: asyncio.Task[str] | None = None
 
     async def enqueue_many(self, jobs: Sequence[OutgoingJob]) -> Sequence[Enqueued | Problem]:
         self.in_flight += 1
@@ -130,6 +131,31 @@ async def test_closing_closes_what_this_loop_and_blocking_calls_opened(
     await app.aclose()
     with pytest.raises(UseAwait, match="aclose"):
         app.close()
+
+
+def test_a_blocking_close_lets_the_road_end_what_it_still_does(
+    roads: Roads, app: TaskForge, add: SyncTask[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[str] = []
+
+    async def aclose(road: Road) -> None:
+        assert road.afterwards is not None
+        ended.append(await road.afterwards)
+
+    async def ring() -> str:
+        await asyncio.to_thread(lambda: None)
+        return "rung"
+
+    monkeypatch.setattr(Road, "aclose", aclose)
+    add.enqueue(1)
+    (road,) = roads.made
+
+    async def start_ringing(_transport: object) -> None:
+        road.afterwards = asyncio.create_task(ring())
+
+    add.sender.call("ring", start_ringing)
+    app.close()
+    assert ended == ["rung"]
 
 
 def test_closing_what_was_never_opened_is_nothing(app: TaskForge) -> None:
