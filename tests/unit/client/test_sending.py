@@ -137,13 +137,15 @@ def test_a_blocking_close_lets_the_road_end_what_it_still_does(
     roads: Roads, app: TaskForge, add: SyncTask[..., int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ended: list[str] = []
+    closing = asyncio.Event()
 
     async def aclose(road: Road) -> None:
         assert road.afterwards is not None
+        closing.set()
         ended.append(await road.afterwards)
 
     async def ring() -> str:
-        await asyncio.to_thread(lambda: None)
+        await closing.wait()
         return "rung"
 
     monkeypatch.setattr(Road, "aclose", aclose)
