@@ -15,7 +15,7 @@ SUMMARIES: Final = {
     "memory": "resident memory of server and worker per 100,000 jobs",
     "capacity": "what this machine does, and what a rate of yours would need",
     "peers": "lifecycle, enqueue and latency against other queues, in turn",
-    "footprint": "what the client costs an application: packages, MiB, import time",
+    "import_time": "what the client costs an application: packages, MiB, milliseconds to import",
 }
 """What each measures. Loading a benchmark's module needs what it measures; its summary doesn't."""
 

@@ -5,14 +5,14 @@ Its URL comes from `TASKFORGE_URL`, as in any application.
 
 from collections.abc import Generator
 
-from benchmarks.run_record import RunRecord, open_record
+from benchmarks.run_record import Record, open_record
 from taskforge_client import TaskForge
 
 app = TaskForge()
 
 
 @app.resource
-def record() -> Generator[RunRecord, None, None]:
+def record() -> Generator[Record, None, None]:
     """One record a worker process."""
     with open_record() as opened:
         yield opened

@@ -10,10 +10,10 @@ from pgqueuer.models import Job
 from benchmarks.contenders.pgqueuer import BATCH, ENTRYPOINT
 from benchmarks.event_loop import run_on_loop
 from benchmarks.processes.conversation import stop_told, wait_for_go
-from benchmarks.run_record import RunRecord, open_record
+from benchmarks.run_record import Record, open_record
 
 
-async def work(url: str, record: RunRecord) -> None:
+async def work(url: str, record: Record) -> None:
     """Work until told to stop."""
     connection = await asyncpg.connect(url)
     queue = PgQueuer.from_asyncpg_connection(connection)

@@ -9,10 +9,10 @@ from procrastinate import App, PsycopgConnector
 from benchmarks.contenders.procrastinate import CONCURRENCY, POOL, TASK
 from benchmarks.event_loop import run_on_loop
 from benchmarks.processes.conversation import stop_told, wait_for_go
-from benchmarks.run_record import RunRecord, open_record
+from benchmarks.run_record import Record, open_record
 
 
-async def work(url: str, record: RunRecord) -> None:
+async def work(url: str, record: Record) -> None:
     """Work until told to stop."""
     app = App(connector=PsycopgConnector(conninfo=url, min_size=POOL, max_size=POOL))
 
