@@ -144,7 +144,9 @@ def wheel(session: nox.Session) -> None:
     tree = scratch / "tree"
     tree.mkdir()
     shutil.copy(ROOT / "pyproject.toml", tree)
-    shutil.copytree(ROOT / "tests", tree / "tests", ignore=shutil.ignore_patterns("__pycache__"))
+    left_out = shutil.ignore_patterns("__pycache__", "node_modules")
+    for folder in ("tests", "benchmarks"):
+        shutil.copytree(ROOT / folder, tree / folder, ignore=left_out)
     with session.chdir(tree):
         session.run(python, "-m", "pytest", *(session.posargs or ["tests/unit"]), external=True)
 
