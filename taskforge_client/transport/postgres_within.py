@@ -4,27 +4,32 @@ Psycopg's own connections, SQLAlchemy's and Django's.
 
 The jobs exist when that transaction commits and never did when it rolls back. Nobody rings the
 doorbell: the sender doesn't know when the commit comes, so a worker finds such jobs when it next
-looks by itself.
+looks by itself, or when a server that runs notices them, within a quarter of a second.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Generator, Sequence
+from typing import Any, Final, cast
 
 import psycopg
 from psycopg import AsyncConnection, Connection
 
-from taskforge_client.errors import NotConfigured, Refused, TaskForgeError, from_problem
+from taskforge_client.errors import NotConfigured, Refused, from_problem
 from taskforge_client.transport.base import OutgoingJob
 from taskforge_client.transport.postgres.arrays import register_arrays
-from taskforge_client.transport.postgres.prepared import OptionsCache, PreparedOptions
+from taskforge_client.transport.postgres.prepared import OptionsCache
 from taskforge_client.transport.postgres.refusals import translate
 from taskforge_client.transport.postgres.sending import answer_of, columns, features_of
-from taskforge_client.transport.postgres.statements import ENQUEUE_EACH, ENSURE_LANE
-from taskforge_client.wire.ids import job_id
+from taskforge_client.transport.postgres.statements import ENQUEUE_EACH, ENQUEUE_PLAIN, RESERVE
+from taskforge_client.wire.ids import BLOCK_SIZE, job_id
 from taskforge_client.wire.jobs import Enqueued
 
-_PROJECT = "select taskforge.current_project()"
+_LANES: Final = (
+    "select p, array_agg(taskforge.ensure_lane(p, l.queue, l.priority) order by l.place)"
+    " from taskforge.current_project() p,"
+    " unnest(%s::text[], %s::smallint[]) with ordinality l (queue, priority, place) group by p"
+)
 Row = tuple[Any, ...]
+Script = Generator[tuple[str, tuple[object, ...]], list[Row], list[Enqueued]]
 
 
 def enqueue_within(connection: object, jobs: Sequence[OutgoingJob]) -> Sequence[Enqueued]:
@@ -37,20 +42,17 @@ def enqueue_within(connection: object, jobs: Sequence[OutgoingJob]) -> Sequence[
     opened = _psycopg_connection(connection)
     if not isinstance(opened, Connection):
         raise _unknown(connection)
+    register_arrays(opened)
+    script = _script(jobs)
     try:
-        register_arrays(opened)
-        project = _first(opened.execute(_PROJECT).fetchone())
-        lanes = {
-            lane: _first(opened.execute(ENSURE_LANE, (project, *lane)).fetchone())
-            for lane in _lanes(jobs)
-        }
-        options = _prepared(jobs, lanes, project)
-        rows = opened.execute(
-            ENQUEUE_EACH, _parameters(project, jobs, options), binary=True
-        ).fetchall()
+        statement, values = next(script)
+        while True:
+            cursor = opened.execute(statement.encode(), values, binary=True)
+            statement, values = script.send(cursor.fetchall())
+    except StopIteration as end:
+        return cast("list[Enqueued]", end.value)
     except psycopg.Error as error:
         raise translate(error) from error
-    return _answers(rows)
 
 
 async def aenqueue_within(connection: object, jobs: Sequence[OutgoingJob]) -> Sequence[Enqueued]:
@@ -58,20 +60,37 @@ async def aenqueue_within(connection: object, jobs: Sequence[OutgoingJob]) -> Se
     opened = _psycopg_connection(connection)
     if not isinstance(opened, AsyncConnection):
         raise _unknown(connection)
+    register_arrays(opened)
+    script = _script(jobs)
     try:
-        register_arrays(opened)
-        project = _first(await (await opened.execute(_PROJECT)).fetchone())
-        lanes = {}
-        for lane in _lanes(jobs):
-            cursor = await opened.execute(ENSURE_LANE, (project, *lane))
-            lanes[lane] = _first(await cursor.fetchone())
-        options = _prepared(jobs, lanes, project)
-        cursor = await opened.execute(
-            ENQUEUE_EACH, _parameters(project, jobs, options), binary=True
-        )
-        rows = await cursor.fetchall()
+        statement, values = next(script)
+        while True:
+            cursor = await opened.execute(statement.encode(), values, binary=True)
+            statement, values = script.send(await cursor.fetchall())
+    except StopIteration as end:
+        return cast("list[Enqueued]", end.value)
     except psycopg.Error as error:
         raise translate(error) from error
+
+
+def _script(jobs: Sequence[OutgoingJob]) -> Script:
+    """Yield the statements to execute, be sent their rows, and return the answers."""
+    lanes = sorted({(job.options.queue, job.options.priority) for job in jobs})
+    ((project, queues),) = yield _LANES, ([name for name, _ in lanes], [rank for _, rank in lanes])
+    numbered = dict(zip(lanes, queues, strict=True))
+    cache = OptionsCache()
+    options = [
+        cache.get(job) or cache.put(job, numbered[job.options.queue, job.options.priority], project)
+        for job in jobs
+    ]
+    if all(one.copyable and one.features is None for one in options):
+        blocks = yield RESERVE, (-(-len(jobs) // BLOCK_SIZE),)
+        numbers = [base + offset for base, _ in blocks for offset in range(BLOCK_SIZE)][: len(jobs)]
+        yield ENQUEUE_PLAIN, (project, *columns(jobs, options, numbers))
+        return [Enqueued(id=job_id(number)) for number in numbers]
+    # No numbers: the database mints them.
+    _, *rest = columns(jobs, options, [])
+    rows = yield ENQUEUE_EACH, (project, None, *rest, features_of(options))
     return _answers(rows)
 
 
@@ -104,29 +123,7 @@ def _unknown(connection: object) -> NotConfigured:
     )
 
 
-def _lanes(jobs: Sequence[OutgoingJob]) -> list[tuple[str, int]]:
-    return sorted({(job.options.queue, job.options.priority) for job in jobs})
-
-
-def _prepared(
-    jobs: Sequence[OutgoingJob], lanes: dict[tuple[str, int], int], project: int
-) -> list[PreparedOptions]:
-    cache = OptionsCache()  # many jobs of one call share their options
-    return [
-        cache.get(job) or cache.put(job, lanes[job.options.queue, job.options.priority], project)
-        for job in jobs
-    ]
-
-
-def _parameters(
-    project: int, jobs: Sequence[OutgoingJob], options: Sequence[PreparedOptions]
-) -> tuple[object, ...]:
-    # No numbers: the database mints them.
-    _, *rest = columns(jobs, options, [])
-    return (project, None, *rest, features_of(options))
-
-
-def _answers(rows: Sequence[Row]) -> Sequence[Enqueued]:
+def _answers(rows: Sequence[Row]) -> list[Enqueued]:
     numbers = []
     deduplicated = set()
     for position, row in enumerate(sorted(rows)):
@@ -140,9 +137,3 @@ def _answers(rows: Sequence[Row]) -> Sequence[Enqueued]:
         Enqueued(id=job_id(number), deduplicated=position in deduplicated)
         for position, number in enumerate(numbers)
     ]
-
-
-def _first(row: Row | None) -> int:
-    if row is None:
-        raise TaskForgeError("the database answered a function's call without a row")
-    return int(row[0])

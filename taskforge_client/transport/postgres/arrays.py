@@ -98,29 +98,35 @@ class JsonbArray(BinaryArray):
         )
 
 
-_ARRAY_TYPES: Final[dict[type[BinaryArray], int]] = {
-    Int2Array: 1005,
-    Int4Array: 1007,
-    Int8Array: 1016,
-    Float8Array: 1022,
-    ByteaArray: 1001,
-    TextArray: 1009,
-    JsonbArray: 3807,
-}
-
-
-def register_arrays(connection: Connection | AsyncConnection) -> None:
-    """Let `connection` pass these arrays as parameters."""
-    for kind, oid in _ARRAY_TYPES.items():
-        dumper = type(f"{kind.__name__}Dumper", (_ArrayDumper,), {"oid": oid})
-        connection.adapters.register_dumper(kind, dumper)
-
-
 class _ArrayDumper(Dumper):
     format = Format.BINARY
 
     def dump(self, obj: BinaryArray) -> bytes:
         return obj.data
+
+
+def _dumper(kind: type[BinaryArray], oid: int) -> type[_ArrayDumper]:
+    return type(f"{kind.__name__}Dumper", (_ArrayDumper,), {"oid": oid})
+
+
+_DUMPERS: Final = tuple(
+    (kind, _dumper(kind, oid))
+    for kind, oid in (
+        (Int2Array, 1005),
+        (Int4Array, 1007),
+        (Int8Array, 1016),
+        (Float8Array, 1022),
+        (ByteaArray, 1001),
+        (TextArray, 1009),
+        (JsonbArray, 3807),
+    )
+)
+
+
+def register_arrays(connection: Connection | AsyncConnection) -> None:
+    """Let `connection` pass these arrays as parameters."""
+    for kind, dumper in _DUMPERS:
+        connection.adapters.register_dumper(kind, dumper)
 
 
 def _fixed(element: int, layout: str, size: int, values: Sequence[int] | Sequence[float]) -> bytes:
