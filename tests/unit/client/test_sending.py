@@ -81,9 +81,10 @@ def add(app: TaskForge) -> SyncTask[..., int]:
 
 
 def test_nothing_is_opened_before_the_first_send(roads: Roads, add: SyncTask[..., int]) -> None:
+    threads = threading.enumerate()
     add.bind(1).encode()
     assert not roads.made
-    assert not any(thread.name == "taskforge-portal" for thread in threading.enumerate())
+    assert threading.enumerate() == threads
 
 
 def test_blocking_calls_share_one_road_on_a_thread_of_its_own(
