@@ -3,6 +3,8 @@
 import argparse
 import asyncio
 import os
+import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Iterable
@@ -105,6 +107,7 @@ async def stock_taken(stack: Stack) -> list[JobView]:
 
 def show(screen: Console, index: Index, seconds: float, fires: list[JobView]) -> None:
     """Print what the jobs found and how to look further."""
+    command = _command()
     screen.print(
         f"\n[bold]{index.files} files, {index.lines:,} lines, {index.functions:,} functions and "
         f"{index.classes:,} classes[/] indexed by {index.files + 2} jobs in {seconds:.1f} s"
@@ -120,12 +123,21 @@ def show(screen: Console, index: Index, seconds: float, fires: list[JobView]) ->
     screen.print(sheet)
     screen.print(
         "\nEverything was stopped again, and nothing was left behind. To look further:\n"
-        f"  taskforge dev {APP}     (leaves it running)\n"
+        f"  {command} dev {APP}     (leaves it running)\n"
         "and from a second terminal:\n"
-        "  taskforge enqueue examples.quickstart:index_repository\n"
-        "  taskforge jobs list\n"
-        "  taskforge schedules list"
+        f"  {command} enqueue examples.quickstart:index_repository --wait\n"
+        f"  {command} jobs list\n"
+        f"  {command} schedules list",
+        soft_wrap=True,
     )
+
+
+def _command() -> str:
+    """Return how to call `taskforge` from here: its environment need not be the shell's."""
+    if shutil.which("taskforge"):
+        return "taskforge"
+    beside = Path(sys.executable).with_name("taskforge")
+    return str(beside.relative_to(Path.cwd()) if beside.is_relative_to(Path.cwd()) else beside)
 
 
 def _ranking(title: str, unit: str, rows: Iterable[tuple[str, int]]) -> Table:
