@@ -64,13 +64,14 @@ async def _serve(
         await closing()
 
 
-def refuse_on_running_loop(call: str) -> None:
+def refuse_on_running_loop(call: str, instead: str | None = None) -> None:
     """Raise `UseAwait` when an event loop runs in this thread.
 
-    Since the blocking `call` would stop it.
+    Since the blocking `call` would stop it; `instead` says what to write, unset its awaited twin.
     """
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         return
-    raise UseAwait(f"{call} would stop the running event loop: await a{call} instead")
+    twin = instead or f"await a{call} instead"
+    raise UseAwait(f"{call} would stop the running event loop: {twin}")

@@ -16,6 +16,7 @@ from typing import Self
 from attrs import evolve
 
 from taskforge_client.errors import InvalidRequest
+from taskforge_client.portal import refuse_on_running_loop
 from taskforge_client.retry import as_seconds
 from taskforge_client.settings import ClientSettings
 from taskforge_client.worker.drain import Grace
@@ -66,6 +67,7 @@ class EmbeddedWorker:
                 await source.aclose()
 
     def __enter__(self) -> Self:
+        refuse_on_running_loop("with app.worker()", "write async with")
         self._thread = _WorkerThread(self)
         self._thread.start()
         return self

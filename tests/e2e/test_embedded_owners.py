@@ -44,11 +44,12 @@ def guards_of(folder: Path) -> list[int]:
     found = []
     for process in psutil.process_iter():
         try:
-            if any(file.path == path for file in process.open_files()):
+            holds = any(file.path == path for file in process.open_files())
+            if holds and "guard.py" in " ".join(process.cmdline()):
                 found.append(process.pid)
         except psutil.Error:
             continue
-    return [pid for pid in found if "guard.py" in " ".join(psutil.Process(pid).cmdline())]
+    return found
 
 
 def log_of(folder: Path) -> str:

@@ -7,7 +7,7 @@ import pytest
 
 from taskforge_client.app import TaskForge
 from taskforge_client.context import current_job
-from taskforge_client.errors import JobDead
+from taskforge_client.errors import JobDead, UseAwait
 from taskforge_client.retry import Retry
 from tests.support.postgres import Database
 
@@ -63,6 +63,12 @@ def test_a_plain_with_block_works_in_a_thread(app: TaskForge) -> None:
         assert tell.enqueue().result(timeout=20) == "taskforge-worker 1"
     with app, app.worker():
         assert tell.enqueue().result(timeout=20) == "taskforge-worker 1"
+
+
+@pytest.mark.anyio
+async def test_a_plain_with_block_would_stop_a_running_loop(app: TaskForge) -> None:
+    with pytest.raises(UseAwait, match="write async with"), app.worker():
+        pass
 
 
 @pytest.mark.anyio

@@ -111,6 +111,8 @@ def test_an_edited_rerun_is_a_job_of_its_own(protocol: Protocol, worker: int) ->
     assert row == [(["a"], {"k": "v"}, job)]
     with pytest.raises(psycopg.errors.DatabaseError, match="has not failed"):
         protocol.value("select taskforge.retry_edited(1, %s, '\\x01', 2::smallint)", new)
+    with pytest.raises(psycopg.errors.DatabaseError, match="already run again, as job_"):
+        protocol.value("select taskforge.retry_edited(1, %s, '\\x01', 2::smallint)", job)
 
 
 def test_a_lost_lease_gives_the_jobs_back_until_the_attempts_are_used_up(

@@ -341,11 +341,15 @@ begin
         raise exception 'job % has not failed, died or been cancelled; only such a job can be run again',
             taskforge.number_text('job_', p_job) using errcode = 'TF410';
     end if;
+    select e.new_job_id into v_new from taskforge.edited e where e.old_job_id = p_job;
+    if found then
+        raise exception 'job % was already run again, as %', taskforge.number_text('job_', p_job),
+            taskforge.number_text('job_', v_new) using errcode = 'TF410';
+    end if;
     select e.job_id into v_new from taskforge.enqueue_one(p_project, null, v_old.queue_id, v_old.priority, v_old.max_attempts,
         v_old.timeout_ms, case v_state when 6 then 32 else 0 end::smallint, p_encoding, v_old.task, p_payload,
         jsonb_strip_nulls(jsonb_build_object('tags', to_jsonb(v_old.tags), 'meta', v_old.meta, 'retry', v_old.retry))) e;
-    insert into taskforge.edited (old_job_id, new_job_id) values (p_job, v_new)
-    on conflict (old_job_id) do update set new_job_id = excluded.new_job_id;
+    insert into taskforge.edited (old_job_id, new_job_id) values (p_job, v_new);
     delete from taskforge.dead d where d.job_id = p_job;
     return v_new;
 end $$;
